@@ -1,0 +1,1 @@
+"""The demo database that ships with the project."""

@@ -1,0 +1,1 @@
+"""The language model: a supervised vLLM server and what is asked of it."""

@@ -1,0 +1,139 @@
+"""What a training run leaves on disk, and the only code that knows the file names.
+
+job.json         RunRequest, written once by the service
+process.json     pid and start time, written by the launcher
+status.json      RunStatus, replaced whole by the trainer
+metrics.jsonl    one line a step        events.jsonl    one line an event
+rollouts.jsonl   samples as generated   trainer.log     stdout and stderr
+checkpoints/step_N/                     complete or absent (temporary name, then rename)
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from service.jobs.spec import RunRequest
+
+RunState = Literal["starting", "running", "succeeded", "failed", "cancelled"]
+
+
+class RunError(BaseModel):
+    """Why a run failed, in the shape of the API's error."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class RunStatus(BaseModel):
+    """`status.json`: what the trainer says of itself."""
+
+    state: RunState = "starting"
+    stage: str = "grpo"
+    step: int = 0
+    max_steps: int = 0
+    eta_s: float | None = None
+    error: RunError | None = None
+    best_checkpoint: int | None = None
+    updated_at: float = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are done, 0..1."""
+        return self.step / self.max_steps if self.max_steps else 0.0
+
+
+class RunDir:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def log_path(self) -> Path:
+        """Combined output of the trainer process."""
+        return self.path / "trainer.log"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """Folder of `step_N` folders."""
+        return self.path / "checkpoints"
+
+    def create(self, request: RunRequest) -> None:
+        """Make the folder with its job.json; raises FileExistsError if the run exists."""
+        self.path.mkdir(parents=True)
+        _replace(self.path / "job.json", request.model_dump_json(indent=1))
+
+    def request(self) -> RunRequest:
+        """Read job.json; raises FileNotFoundError or pydantic.ValidationError."""
+        return RunRequest.model_validate_json((self.path / "job.json").read_bytes())
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace status.json whole, stamped with the time of writing."""
+        stamped = status.model_copy(update={"updated_at": time.time()})
+        _replace(self.path / "status.json", stamped.model_dump_json())
+
+    def status(self) -> RunStatus | None:
+        """The last status written, or None before the first."""
+        try:
+            return RunStatus.model_validate_json((self.path / "status.json").read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add one step's numbers to metrics.jsonl."""
+        _append(self.path / "metrics.jsonl", row)
+
+    def append_event(self, level: str, type_: str, message: str, **data: Any) -> None:
+        """Add one event: level is debug, info, warning or error."""
+        row = {"created_at": time.time(), "level": level, "type": type_, "message": message}
+        _append(self.path / "events.jsonl", row | ({"data": data} if data else {}))
+
+    def append_rollout(self, row: dict[str, Any]) -> None:
+        """Add one sampled completion with its verdict to rollouts.jsonl."""
+        _append(self.path / "rollouts.jsonl", row)
+
+    def metrics(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Complete lines of metrics.jsonl from line `after` (0-based) on."""
+        return _lines(self.path / "metrics.jsonl", after, limit)
+
+    def events(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Complete lines of events.jsonl from line `after` (0-based) on."""
+        return _lines(self.path / "events.jsonl", after, limit)
+
+    def checkpoints(self) -> list[int]:
+        """Steps with a complete checkpoint, ascending."""
+        names = (p.name for p in self.checkpoints_path.glob("step_*"))
+        return sorted(int(n[5:]) for n in names if n[5:].isdigit())
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + f".tmp{os.getpid()}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    # One write call with O_APPEND: a reader sees the whole line or a last line without newline.
+    with path.open("ab", buffering=0) as file:
+        file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+
+def _lines(path: Path, after: int, limit: int | None) -> list[dict[str, Any]]:
+    rows = list(_complete_lines(path))[after:]
+    return [json.loads(line) for line in (rows if limit is None else rows[:limit])]
+
+
+def _complete_lines(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        yield from (line for line in file if line.endswith(b"\n"))

@@ -1,0 +1,75 @@
+"""What to train: the job spec that POST /train-jobs takes and the trainer reads."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Stage = Literal["grpo"]
+"""Stages that this version runs."""
+
+LossType = Literal["grpo", "dr_grpo", "dapo"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hyperparameters(_Strict):
+    """GRPO settings; defaults suit the 135M model on two CPU cores."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-5
+    group_size: Annotated[int, Field(ge=2, le=64, description="completions per prompt")] = 8
+    prompts_per_step: Annotated[int, Field(ge=1, le=256)] = 2
+    max_prompt_tokens: Annotated[int, Field(ge=64, le=32_768)] = 1024
+    max_completion_tokens: Annotated[int, Field(ge=4, le=4096)] = 96
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    loss_type: LossType = "dapo"
+    beta: Annotated[float, Field(ge=0, le=1, description="weight of the KL penalty")] = 0.0
+    epsilon: Annotated[float, Field(gt=0, lt=1, description="lower clip of the ratio")] = 0.2
+    epsilon_high: Annotated[float, Field(gt=0, lt=1, description="upper clip")] = 0.28
+    lora_rank: Annotated[int, Field(ge=0, le=256, description="0 trains all weights")] = 16
+    checkpoint_every: Annotated[int, Field(ge=1, le=10_000, description="in steps")] = 5
+
+
+class Resources(_Strict):
+    """What the job asks of the machine it runs on."""
+
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
+    cpus: Annotated[int, Field(ge=1, le=1024)] = 2
+    memory_gb: Annotated[float, Field(gt=0, le=65_536)] = 8
+
+
+class JobSpec(_Strict):
+    """A training job as its creator describes it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "grpo"
+    recipe: Annotated[list[Stage], Field(min_length=1, max_length=1)] = ["grpo"]
+    base_model: Annotated[str, Field(min_length=1, max_length=500)]
+    train_data: Annotated[
+        str, Field(min_length=1, max_length=1000, description="`demo` or a BIRD-format JSON file")
+    ]
+    dev_data: Annotated[str | None, Field(min_length=1, max_length=1000)] = None
+    reward: Literal["execution"] = "execution"
+    hyperparameters: Hyperparameters = Hyperparameters()
+    resources: Resources = Resources()
+    launcher: Literal["local"] = "local"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    deadline_s: Annotated[float | None, Field(gt=0, le=90 * 86_400)] = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] = {}
+
+
+class RunRequest(_Strict):
+    """`job.json` in a run directory: the spec with every name resolved to a path."""
+
+    job_id: str
+    spec: JobSpec
+    base_model_path: Path
+    """Folder with safetensors, tokenizer and config."""
+    train_data_path: Path
+    """BIRD-format JSON: a list of {db_id, question, evidence, SQL, ...}."""
+    data_dirs: list[Path]
+    """Folders that are scanned for databases."""
+    query_timeout_s: float = 30.0

@@ -1,0 +1,1 @@
+"""Run untrusted SQL in worker processes that can be killed."""

@@ -1,0 +1,25 @@
+"""What one query may use, and what a worker process may use."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one worker and on each statement it runs. All are enforced, most of them twice."""
+
+    query_timeout_s: float = 30.0
+    """Wall-clock seconds for one prediction; the worker is killed shortly after."""
+    gold_timeout_s: float = 60.0
+    """Wall-clock seconds for one gold query (golds run once and are kept)."""
+    max_gold_rows: int = 1_000_000
+    """Rows of a gold result that are kept for comparison."""
+    max_gold_bytes: int = 128 * 2**20
+    """Approximate bytes of a gold result that are kept for comparison."""
+    max_value_bytes: int = 16 * 2**20
+    """Length of one string or blob, in the engine itself (SQLITE_LIMIT_LENGTH)."""
+    max_sql_bytes: int = 1_000_000
+    """Length of one statement (SQLITE_LIMIT_SQL_LENGTH)."""
+    memory_mb: int = 1024
+    """Address space of a worker process (RLIMIT_AS)."""
+    kill_grace_s: float = 1.0
+    """Seconds beyond the deadline before the parent kills the worker."""

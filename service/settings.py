@@ -1,0 +1,202 @@
+"""Every environment variable that VeriSQL reads (VERISQL_*), typed, bounded, one line each.
+
+This is the only module that looks at the environment. docs/settings.md holds the same table;
+a test compares the two.
+"""
+
+import difflib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+from service.sandbox.limits import Limits
+
+PREFIX = "VERISQL_"
+
+
+class Settings(BaseSettings):
+    """Read once at start, frozen, passed down."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    home: Annotated[Path, Field(description="Folder for everything that the service writes.")] = (
+        Path("~/.verisql")
+    )
+    models_dir: Annotated[
+        Path | None, Field(description="Cache of model weights; default `<home>/models`.")
+    ] = None
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="Port; 0 takes a free one.")] = 8000
+    api_keys: Annotated[
+        str, Field(description="Accepted keys, comma separated; required off loopback.")
+    ] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
+    ] = "info"
+    data_dir: Annotated[
+        str, Field(description="Folders with databases, `:` between them; the demo is built in.")
+    ] = ""
+    max_request_mb: Annotated[
+        int, Field(ge=1, le=1024, description="Largest request body, MiB.")
+    ] = 64
+
+    workers: Annotated[
+        int, Field(ge=1, le=256, description="SQL worker processes; default: CPU cores.")
+    ] = Field(default_factory=lambda: os.cpu_count() or 1)
+    worker_memory_mb: Annotated[
+        int, Field(ge=128, le=65_536, description="Address space of one worker, MiB.")
+    ] = 1024
+    max_queued: Annotated[
+        int, Field(ge=1, le=100_000, description="Verify tasks waiting before a 503.")
+    ] = 256
+    max_predictions: Annotated[
+        int, Field(ge=1, le=65_536, description="Predictions in one /verify request.")
+    ] = 1024
+    query_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest run of one prediction, seconds.")
+    ] = 30.0
+    gold_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest run of one gold query, seconds.")
+    ] = 60.0
+
+    engine: Annotated[
+        Literal["local", "url", "off"] | None,
+        Field(description="`local` starts vLLM, `url` uses one, `off`: a reward service alone."),
+    ] = None
+    engine_url: Annotated[
+        str | None, Field(description="An OpenAI-compatible server, e.g. `http://gpu:8001/v1`.")
+    ] = None
+    engine_api_key: Annotated[str | None, Field(description="Bearer token for the engine URL.")] = (
+        None
+    )
+    model: Annotated[
+        str, Field(description="A known model's name, a local folder, or a hub id at a revision.")
+    ] = "qwen2.5-coder-0.5b-instruct"
+    max_model_len: Annotated[
+        int, Field(ge=512, le=1_048_576, description="Prompt plus completion, tokens.")
+    ] = 4096
+    engine_kv_cache_gb: Annotated[
+        float, Field(gt=0, le=1024, description="KV cache of the CPU engine, GiB.")
+    ] = 1.0
+    engine_start_timeout_s: Annotated[
+        float, Field(gt=0, le=7200, description="Longest engine start, warm-up included, seconds.")
+    ] = 600.0
+    generate_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest generation, seconds.")
+    ] = 120.0
+    max_question_chars: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
+    ] = 8000
+
+    store_url: Annotated[
+        str | None, Field(description="Job store; default a SQLite file in `<home>`.")
+    ] = None
+    max_running_jobs: Annotated[
+        int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
+    ] = 1
+    job_poll_s: Annotated[
+        float, Field(gt=0, le=60, description="Pause between two looks at the jobs, seconds.")
+    ] = 0.5
+    cancel_grace_s: Annotated[
+        float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL on cancel, seconds.")
+    ] = 20.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_engine(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("engine"):
+            values["engine"] = "url" if values.get("engine_url") else "local"
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if (self.engine == "url") != bool(self.engine_url):
+            raise ValueError(
+                f"VERISQL_ENGINE={self.engine} contradicts VERISQL_ENGINE_URL="
+                f"{self.engine_url or '(unset)'}: `url` needs an address, the others take none"
+            )
+        if not _is_loopback(self.host) and not self.api_key_set:
+            raise ValueError(
+                f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
+                "set at least one key, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def home_path(self) -> Path:
+        """VERISQL_HOME, expanded and absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def models_path(self) -> Path:
+        """Where converted model weights are kept."""
+        return (self.models_dir or self.home_path / "models").expanduser().resolve()
+
+    @property
+    def runs_path(self) -> Path:
+        """Where run directories of training jobs are kept."""
+        return self.home_path / "runs"
+
+    @property
+    def store_address(self) -> str:
+        """SQLAlchemy URL of the job store."""
+        return self.store_url or f"sqlite+aiosqlite:///{self.home_path / 'verisql.db'}"
+
+    @property
+    def data_dirs(self) -> list[Path]:
+        """The folders of VERISQL_DATA_DIR, expanded and absolute."""
+        names = [n for n in self.data_dir.split(os.pathsep) if n.strip()]
+        return [Path(n).expanduser().resolve() for n in names]
+
+    @property
+    def api_key_set(self) -> frozenset[str]:
+        """The keys of VERISQL_API_KEYS."""
+        return frozenset(k.strip() for k in self.api_keys.split(",") if k.strip())
+
+    @property
+    def limits(self) -> Limits:
+        """What the sandbox enforces."""
+        return Limits(
+            query_timeout_s=self.query_timeout_s,
+            gold_timeout_s=self.gold_timeout_s,
+            memory_mb=self.worker_memory_mb,
+        )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment; raises SettingsError naming the variable and the value."""
+    _refuse_unknown()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(e) for e in error.errors())) from error
+
+
+def _refuse_unknown() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
+            raise SettingsError(f"{name} is not a setting of VeriSQL{hint}", param=name)
+
+
+def _explain(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = PREFIX + str(error["loc"][0]).upper()
+    return f"{name}={error['input']!r}: {error['msg']}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The task itself: schema, prompt, completion, comparison, reward, verifier."""

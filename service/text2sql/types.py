@@ -1,0 +1,81 @@
+"""The values that the verifier takes in and gives out; names as in docs/api.md."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Status = Literal[
+    "match",
+    "mismatch",
+    "no_sql",
+    "syntax_error",
+    "exec_error",
+    "forbidden",
+    "timeout",
+    "too_large",
+    "gold_error",
+    "gold_timeout",
+    "infra_error",
+]
+MASKED: frozenset[Status] = frozenset({"gold_error", "gold_timeout", "infra_error"})
+"""Statuses that say nothing about the prediction: reward is None, the sample is left out."""
+
+Metric = Literal["bird_ex", "strict"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+Extract = Literal["none", "auto", "sql_fence", "answer_tag", "solution_tag"]
+EXTRACTS: tuple[Extract, ...] = get_args(Extract)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyTask:
+    """One question's gold and the predictions of its group."""
+
+    db_id: str
+    gold_sql: tuple[str, ...]
+    predictions: tuple[str, ...]
+    extract: Extract = "none"
+    metrics: tuple[Metric, ...] = ("bird_ex",)
+    reward: str = "execution"
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GoldReport:
+    """What became of the gold: the first usable one, or the first failure if none is usable."""
+
+    status: Literal["ok", "gold_error", "gold_timeout", "infra_error"]
+    rows: int | None
+    columns: int | None
+    elapsed_ms: float
+    cached: bool
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one prediction earned and why. `reward` is None exactly when `masked`."""
+
+    status: Status
+    reward: float | None
+    masked: bool
+    retryable: bool
+    metrics: dict[str, float]
+    components: dict[str, float]
+    flags: list[str]
+    sql: str | None
+    rows: int | None
+    elapsed_ms: float
+    cached: bool
+    message: str | None
+    diff: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The answer to one VerifyTask: a verdict for each prediction, in order."""
+
+    db_id: str
+    database_sha256: str
+    verifier_version: str
+    gold: GoldReport
+    verdicts: list[Verdict] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""The training process: python -m trainer --run-dir DIR."""
