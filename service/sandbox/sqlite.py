@@ -1,0 +1,141 @@
+"""Run one read-only SQLite statement within limits. Standard library only; lives in the worker.
+
+What holds, from the inside out: the file is opened read-only and immutable; the authorizer lets
+nothing pass but reading (no ATTACH, VACUUM, temporary objects, transactions, extension loading,
+PRAGMA writes); the engine caps the length of values and statements; a progress handler stops the
+virtual machine at the deadline. A single SQL function can outrun that handler, so the parent kills
+the process a little later (process.py).
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from service.sandbox.limits import Limits
+from service.sandbox.result import QueryStatus
+
+_READ_PRAGMAS = frozenset(
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list "
+    "collation_list function_list compile_options encoding page_count page_size "
+    "schema_version user_version".split()
+)
+_DENIED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
+_HANDLER_OPS = 5_000  # virtual machine steps between two looks at the clock, well under 1 ms
+
+Reads = set[tuple[str, str]]
+
+
+class Failure(Exception):
+    """A statement that gave no usable result: a value for the caller, raised to leave the rows."""
+
+    def __init__(self, status: QueryStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Connection:
+    """One read-only connection with its deadline."""
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        self._deadline = float("inf")
+        self._reads: Reads = set()
+        # No statement cache: the authorizer must see every statement anew.
+        self._db = sqlite3.connect(
+            f"file:{quote(path)}?mode=ro&immutable=1",
+            uri=True,
+            isolation_level=None,
+            cached_statements=0,
+        )
+        _cap(self._db, limits)
+        self._db.set_authorizer(self._authorize)
+        self._db.set_progress_handler(self._expired, _HANDLER_OPS)
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._db.close()
+
+    @contextmanager
+    def run(self, sql: str, timeout_s: float) -> Iterator[sqlite3.Cursor]:
+        """A cursor over the statement's rows; raises Failure, also while the caller reads them."""
+        self._deadline = time.monotonic() + timeout_s
+        self._reads = set()
+        cursor = self._db.cursor()
+        try:
+            yield cursor.execute(sql)
+        except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError) as error:
+            raise Failure(*_classify(error)) from None
+        finally:
+            cursor.close()
+            self._deadline = float("inf")
+
+    def reads(self) -> Reads:
+        """(table, column) pairs that the last statement reads, as the engine resolved them."""
+        return self._reads
+
+    def _expired(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None
+    ) -> int:
+        if action == sqlite3.SQLITE_READ and first:
+            self._reads.add((first, second or ""))
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_OK if _ALLOWED.get(action, _never)(first, second) else _DENY
+
+
+_DENY = sqlite3.SQLITE_DENY
+
+
+def _never(_first: str | None, _second: str | None) -> bool:
+    return False
+
+
+def _always(_first: str | None, _second: str | None) -> bool:
+    return True
+
+
+_ALLOWED: dict[int, Callable[[str | None, str | None], bool]] = {
+    sqlite3.SQLITE_READ: _always,
+    sqlite3.SQLITE_SELECT: _always,
+    sqlite3.SQLITE_RECURSIVE: _always,
+    sqlite3.SQLITE_FUNCTION: lambda _, name: (name or "").lower() not in _DENIED_FUNCTIONS,
+    sqlite3.SQLITE_PRAGMA: lambda name, _: (name or "").lower() in _READ_PRAGMAS,
+}
+
+
+def _cap(db: sqlite3.Connection, limits: Limits) -> None:
+    for pragma in ("temp_store=MEMORY", "cache_size=-16384", "trusted_schema=OFF", "query_only=ON"):
+        db.execute(f"PRAGMA {pragma}")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.max_value_bytes)
+    db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.max_sql_bytes)
+    db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    db.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
+
+
+_BY_MESSAGE: tuple[tuple[str, QueryStatus], ...] = (
+    ("interrupted", "timeout"),
+    ("too big", "too_large"),
+    ("too large", "too_large"),
+    ("not authorized", "forbidden"),
+    ("authorization denied", "forbidden"),
+    ("prohibited", "forbidden"),
+    ("readonly", "forbidden"),
+    ("one statement at a time", "forbidden"),
+    ("syntax error", "syntax_error"),
+    ("incomplete input", "syntax_error"),
+    ("unrecognized token", "syntax_error"),
+    ("null character", "syntax_error"),
+    ("surrogates not allowed", "syntax_error"),
+)
+
+
+def _classify(error: Exception) -> tuple[QueryStatus, str]:
+    message = str(error)[:500] or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "too_large", "the statement needs more memory than a worker may use"
+    found = (status for part, status in _BY_MESSAGE if part in message)
+    return next(found, "exec_error"), message

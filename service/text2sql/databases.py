@@ -1,0 +1,126 @@
+"""Which databases there are: files found under the data folders, by BIRD's and Spider's layout."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.errors import DatabaseUnusable, SettingsError, UnknownDatabase
+
+_LEVELS = 4
+_SQLITE_HEADER = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A registered database."""
+
+    db_id: str
+    path: Path
+
+
+class DatabaseRegistry:
+    """Databases by their db_id; a name is looked up, never made into a path."""
+
+    def __init__(self, databases: Sequence[Database]) -> None:
+        self._databases = {database.db_id: database for database in databases}
+        self._checked: dict[str, tuple[int, ...]] = {}
+        self._hashes: dict[tuple[str, tuple[int, ...]], str] = {}
+
+    @classmethod
+    def scan(cls, folders: Sequence[Path]) -> "DatabaseRegistry":
+        """Every `<db_id>/<db_id>.sqlite` within four levels; symbolic links are not followed.
+
+        Raises SettingsError for a folder that is not there and for a db_id found twice.
+        """
+        found: dict[str, Database] = {}
+        for folder in folders:
+            if not folder.is_dir():
+                raise SettingsError(f"VERISQL_DATA_DIR: {folder} is not a folder", param="data_dir")
+            for path in _sqlite_files(folder, _LEVELS):
+                other = found.get(path.stem)
+                if other and other.path != path:
+                    raise SettingsError(
+                        f"VERISQL_DATA_DIR: db_id {path.stem!r} is there twice: "
+                        f"{other.path} and {path}; rename or leave out one",
+                        param="data_dir",
+                    )
+                found[path.stem] = Database(path.stem, path)
+        return cls(list(found.values()))
+
+    def ids(self) -> list[str]:
+        """All db_ids, sorted."""
+        return sorted(self._databases)
+
+    def get(self, db_id: str) -> Database:
+        """The database of that name, its file looked at; raises UnknownDatabase, DatabaseUnusable.
+
+        The file is read again only when its size or time of change says that it is another.
+        """
+        database = self._databases.get(db_id)
+        if database is None:
+            raise UnknownDatabase(
+                f"no database is registered as {db_id[:200]!r}; GET /databases lists them",
+                param="db_id",
+            )
+        signature = _signature(database)
+        if self._checked.get(db_id) != signature:
+            _check(database)
+            self._checked[db_id] = signature
+        return database
+
+    def sha256(self, db_id: str) -> str:
+        """SHA-256 of the file's bytes, remembered until the file changes."""
+        database = self.get(db_id)
+        key = (db_id, _signature(database))
+        if key not in self._hashes:
+            with database.path.open("rb") as file:
+                self._hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._hashes[key]
+
+    async def sha256_async(self, db_id: str) -> str:
+        """As sha256, without holding up the event loop while a large file is read."""
+        if (db_id, _signature(self._databases[db_id])) in self._hashes:
+            return self.sha256(db_id)
+        return await asyncio.to_thread(self.sha256, db_id)
+
+
+def _sqlite_files(folder: Path, levels: int) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            if entry.is_dir(follow_symlinks=False) and levels > 1:
+                yield from _sqlite_files(Path(entry.path), levels - 1)
+            elif entry.is_file(follow_symlinks=False) and entry.name == f"{folder.name}.sqlite":
+                yield Path(entry.path)
+
+
+def _signature(database: Database) -> tuple[int, ...]:
+    try:
+        stat = database.path.stat()
+    except OSError as error:
+        raise _unusable(database, f"cannot be read ({error.strerror})") from error
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _check(database: Database) -> None:
+    try:
+        with database.path.open("rb") as file:
+            header = file.read(len(_SQLITE_HEADER))
+    except OSError as error:
+        raise _unusable(database, f"cannot be read ({error.strerror})") from error
+    if header != _SQLITE_HEADER:
+        raise _unusable(database, "is not an SQLite file" if header else "is empty")
+    for suffix in ("-wal", "-journal"):
+        beside = database.path.with_name(database.path.name + suffix)
+        if beside.exists() and beside.stat().st_size:
+            raise _unusable(
+                database,
+                f"has unfinished changes beside it ({beside.name}); close its writer, then run "
+                "PRAGMA wal_checkpoint(TRUNCATE) or PRAGMA journal_mode=DELETE",
+            )
+
+
+def _unusable(database: Database, why: str) -> DatabaseUnusable:
+    return DatabaseUnusable(f"the database file of {database.db_id!r} {why}", param="db_id")
