@@ -1,0 +1,39 @@
+"""`python -m service.models [NAME] [--models-dir DIR]`: prepare a model, progress on screen."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from service.errors import VeriSQLError
+from service.models.registry import resolve_model
+from service.settings import load_settings
+
+
+def main() -> int:
+    """Fetch and convert one model; 0, or 1 with the reason on standard error."""
+    settings = load_settings()
+    parser = argparse.ArgumentParser(prog="python -m service.models", description=__doc__)
+    parser.add_argument("name", nargs="?", default=settings.model, help="default: VERISQL_MODEL")
+    parser.add_argument("--models-dir", type=Path, default=settings.models_path)
+    args = parser.parse_args()
+    # As an exception, so that what was begun is cleaned up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    model = resolve_model(args.name, args.models_dir, _say)
+    _say(f"{model.name} at {model.revision}: {model.path}")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"model: {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except VeriSQLError as error:
+        _say(error.message)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
