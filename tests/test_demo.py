@@ -300,7 +300,7 @@ def test_a_changed_gold_gives_another_result(
     assert same == expected
 
 
-TURNED: dict[type[exp.Expression], type[exp.Expression]] = {
+TURNED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.GT: exp.GTE,
     exp.GTE: exp.GT,
     exp.LT: exp.LTE,
@@ -318,7 +318,7 @@ def mutants(sql: str) -> Iterator[tuple[str, str]]:
             yield name, changed.sql(dialect="sqlite")
 
 
-def _changes(node: exp.Expression) -> Iterator[tuple[str, Callable[[exp.Expression], object]]]:
+def _changes(node: exp.Expr) -> Iterator[tuple[str, Callable[[exp.Expr], object]]]:
     text = node.sql(dialect="sqlite")
     if isinstance(node, exp.Where | exp.Having):
         yield f"without {text}", lambda n: n.pop()
