@@ -48,7 +48,7 @@ def extract_sql(completion: str, mode: Extract) -> str | None:
     solution_tag  the same for <solution>...</solution>
     auto          without thinking and chat markers: a tag, else a fence, else a bare query
 
-    A last block or tag that the model never closed counts: stop strings and length limits cut there.
+    A last block or tag that was never closed counts: stop strings and length limits cut there.
     """
     match mode:
         case "none":
@@ -109,10 +109,8 @@ def _fences(text: str) -> Iterator[tuple[str, str]]:
         label = mark[1].lower()
         if opened is not None:
             yield opened[0], text[opened[1] : mark.start()]
-        if opened is None or label in _SQL_LABELS:
-            opened = _open(mark, label)
-        else:
-            opened = None
+        opens = opened is None or label in _SQL_LABELS
+        opened = _open(mark, label) if opens else None
     if opened is not None:
         yield opened[0], text[opened[1] :]
 
