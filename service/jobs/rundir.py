@@ -1,7 +1,7 @@
 """What a training run leaves on disk, and the only code that knows the file names.
 
 job.json         RunRequest, written once by the service
-process.json     pid and start time, written by the launcher
+process.json     pid and start time, written by the launcher; lock is held while the process lives
 status.json      RunStatus, replaced whole by the trainer
 metrics.jsonl    one line a step        events.jsonl    one line an event
 rollouts.jsonl   samples as generated   trainer.log     stdout and stderr
@@ -48,6 +48,16 @@ class RunStatus(BaseModel):
         return self.step / self.max_steps if self.max_steps else 0.0
 
 
+class Checkpoint(BaseModel):
+    """One complete checkpoint."""
+
+    step: int
+    metrics: dict[str, Any]
+    """The row of metrics.jsonl of that step; empty if there is none."""
+    created_at: float
+    size_bytes: int
+
+
 class RunDir:
     """One run's folder."""
 
@@ -64,9 +74,29 @@ class RunDir:
         """Folder of `step_N` folders."""
         return self.path / "checkpoints"
 
+    @property
+    def lock_path(self) -> Path:
+        """Locked (flock) by the trainer process for as long as it lives."""
+        return self.path / "lock"
+
+    @property
+    def process_path(self) -> Path:
+        """Identity of the trainer process."""
+        return self.path / "process.json"
+
+    def exists(self) -> bool:
+        """True once job.json is written."""
+        return (self.path / "job.json").exists()
+
     def create(self, request: RunRequest) -> None:
-        """Make the folder with its job.json; raises FileExistsError if the run exists."""
-        self.path.mkdir(parents=True)
+        """Write job.json, once; raises FileExistsError if the run exists.
+
+        The folder itself may be there already: events come before, and the service may have been
+        killed between the two.
+        """
+        if self.exists():
+            raise FileExistsError(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
         _replace(self.path / "job.json", request.model_dump_json(indent=1))
 
     def request(self) -> RunRequest:
@@ -111,6 +141,40 @@ class RunDir:
         names = (p.name for p in self.checkpoints_path.glob("step_*"))
         return sorted(int(n[5:]) for n in names if n[5:].isdigit())
 
+    def checkpoint_list(self) -> list[Checkpoint]:
+        """Each complete checkpoint with its size, age and metrics, by step."""
+        rows = {row.get("step"): row for row in self.metrics()}
+        return [self._checkpoint(step, rows.get(step, {})) for step in self.checkpoints()]
+
+    def _checkpoint(self, step: int, metrics: dict[str, Any]) -> Checkpoint:
+        folder = self.checkpoints_path / f"step_{step}"
+        size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        return Checkpoint(
+            step=step, metrics=metrics, created_at=folder.stat().st_mtime, size_bytes=size
+        )
+
+    def log(
+        self, after: int = 0, max_bytes: int = 65_536, *, final: bool = False
+    ) -> tuple[list[str], int]:
+        """Lines of trainer.log from byte `after` on, and the byte to go on from.
+
+        Unless the log is `final`, its last line is held back until it is complete. A line longer
+        than `max_bytes` comes in pieces.
+        """
+        chunk = _chunk(self.log_path, after, max_bytes)
+        end = chunk.rfind(b"\n") + 1
+        full = len(chunk) == max_bytes
+        if (final and not full) or (full and not end):
+            end = len(chunk)
+        return chunk[:end].decode(errors="replace").splitlines(), after + end
+
+    def log_tail(self, max_bytes: int = 2000) -> str:
+        """The last whole lines of trainer.log, empty if there is none."""
+        size = self.log_path.stat().st_size if self.log_path.exists() else 0
+        start = max(0, size - max_bytes)
+        text = _chunk(self.log_path, start, max_bytes).decode(errors="replace")
+        return (text.partition("\n")[2] if start else text).strip()
+
 
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_suffix(path.suffix + f".tmp{os.getpid()}")
@@ -127,9 +191,27 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
 
+def _chunk(path: Path, start: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+    except FileNotFoundError:
+        return b""
+
+
 def _lines(path: Path, after: int, limit: int | None) -> list[dict[str, Any]]:
     rows = list(_complete_lines(path))[after:]
-    return [json.loads(line) for line in (rows if limit is None else rows[:limit])]
+    return [_parsed(line) for line in (rows if limit is None else rows[:limit])]
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    # A disk that was full for a moment can tear a line. It keeps its place: cursors count lines.
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    return row if isinstance(row, dict) else {"unreadable": line.decode(errors="replace").strip()}
 
 
 def _complete_lines(path: Path) -> Iterator[bytes]:

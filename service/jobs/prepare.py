@@ -1,0 +1,93 @@
+"""Make a run directory ready for the trainer: data set and model become paths, job.json is written.
+
+This may download and convert a model for minutes, so it runs in a thread of its own.
+"""
+
+import asyncio
+import errno
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.errors import NoDiskSpace, VeriSQLError
+from service.jobs.datasets import find_dataset
+from service.jobs.job import Job
+from service.jobs.rundir import RunDir
+from service.jobs.spec import RunRequest
+from service.models.registry import resolve_model
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Where preparation finds things."""
+
+    data_dirs: Sequence[Path]
+    models_dir: Path
+    query_timeout_s: float
+
+    def prepare(self, job: Job, stop: threading.Event) -> None:
+        """Write job.json unless it is there; may be repeated after a crash at any point.
+
+        Blocks; gives up soon after `stop` is set. Raises UnknownDataset, ModelUnavailable,
+        NoDiskSpace.
+        """
+        run = RunDir(job.run_dir)
+        try:
+            if not run.exists():
+                run.path.mkdir(parents=True, exist_ok=True)
+                run.create(self._request(job, run, stop))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoDiskSpace(f"the disk of {run.path} is full: free some space") from error
+            raise VeriSQLError(f"the run cannot be prepared: {error}") from error
+
+    def _request(self, job: Job, run: RunDir, stop: threading.Event) -> RunRequest:
+        data = find_dataset(job.spec.train_data, self.data_dirs, "train_data")
+
+        def say(line: str) -> None:
+            run.append_event("info", "model", line)
+
+        model = resolve_model(job.spec.base_model, self.models_dir, say, stop=stop)
+        return RunRequest(
+            job_id=job.id,
+            spec=job.spec,
+            base_model_path=model.path,
+            train_data_path=data,
+            data_dirs=list(self.data_dirs),
+            query_timeout_s=self.query_timeout_s,
+        )
+
+
+async def in_own_thread(call: Callable[[threading.Event], None]) -> None:
+    """Run a blocking call in a daemon thread; cancelling this sets the event that `call` is given.
+
+    Unlike a pool's thread it cannot hold up the end of the service.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    stop = threading.Event()
+
+    def settle(error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        failure: BaseException | None = None
+        try:
+            call(stop)
+        except BaseException as error:  # noqa: BLE001 - it travels to the one who awaits.
+            failure = error
+        with suppress(RuntimeError):  # The loop may be closed by now.
+            loop.call_soon_threadsafe(settle, failure)
+
+    threading.Thread(target=work, daemon=True, name="prepare").start()
+    try:
+        await done
+    finally:
+        stop.set()
