@@ -14,12 +14,15 @@ def main() -> int:
     """Fetch and convert one model; 0, or 1 with the reason on standard error."""
     settings = load_settings()
     parser = argparse.ArgumentParser(prog="python -m service.models", description=__doc__)
-    parser.add_argument("name", nargs="?", default=settings.model, help="default: VERISQL_MODEL")
+    parser.add_argument("name", nargs="?", help="default: VERISQL_MODEL, if the engine is local")
     parser.add_argument("--models-dir", type=Path, default=settings.models_path)
     args = parser.parse_args()
     # As an exception, so that what was begun is cleaned up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    model = resolve_model(args.name, args.models_dir, _say)
+    if not args.name and settings.engine != "local":
+        _say(f"VERISQL_ENGINE={settings.engine}: none is needed here")
+        return 0
+    model = resolve_model(args.name or settings.model, args.models_dir, _say)
     _say(f"{model.name} at {model.revision}: {model.path}")
     return 0
 

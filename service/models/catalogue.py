@@ -38,7 +38,7 @@ SMOLLM2_135M = KnownModel(
         gguf_bytes=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         converted_bytes=273_000_000,
-        cpu_s=40,
+        cpu_s=25,
     ),
 )
 
@@ -61,7 +61,7 @@ QWEN_CODER_05B = KnownModel(
         # More than the hub's 988 MB: this GGUF stores the tied embedding twice, quantised
         # differently, so the copies cannot be merged without loss.
         converted_bytes=1_275_000_000,
-        cpu_s=100,
+        cpu_s=50,
     ),
 )
 

