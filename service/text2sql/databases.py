@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.errors import DatabaseUnusable, SettingsError, UnknownDatabase
 
-_LEVELS = 4
+_LEVELS = 4  # of folders below a data folder
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -54,6 +54,11 @@ class DatabaseRegistry:
         """All db_ids, sorted."""
         return sorted(self._databases)
 
+    def sizes(self) -> dict[str, int | None]:
+        """File sizes in bytes by db_id, sorted; None where the file is missing."""
+        paths = ((db_id, self._databases[db_id].path) for db_id in self.ids())
+        return {db_id: path.stat().st_size if path.exists() else None for db_id, path in paths}
+
     def get(self, db_id: str) -> Database:
         """The database of that name, its file looked at; raises UnknownDatabase, DatabaseUnusable.
 
@@ -90,7 +95,7 @@ class DatabaseRegistry:
 def _sqlite_files(folder: Path, levels: int) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
-            if entry.is_dir(follow_symlinks=False) and levels > 1:
+            if entry.is_dir(follow_symlinks=False) and levels > 0:
                 yield from _sqlite_files(Path(entry.path), levels - 1)
             elif entry.is_file(follow_symlinks=False) and entry.name == f"{folder.name}.sqlite":
                 yield Path(entry.path)

@@ -1,0 +1,5 @@
+"""`python -m service` is the `verisql` command."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""Turn every failure into the one error body: {"error": {code, message, param, request_id}}."""
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from service.errors import VeriSQLError
+from service.logs import request_id
+
+_LOG = logging.getLogger(__name__)
+_SHOWN_INPUT = 200  # characters of an offending value that are repeated to the caller
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    param: str | None
+    request_id: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+def error_response(
+    status: int, code: str, message: str, param: str | None, retry_after_s: float | None = None
+) -> Response:
+    """The one error body."""
+    detail = {"code": code, "message": message, "param": param, "request_id": request_id.get()}
+    headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else None
+    return Response(orjson.dumps({"error": detail}), status, headers, media_type="application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers; the last resort is in middleware.py."""
+    app.add_exception_handler(VeriSQLError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _routing)
+
+
+def _known(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, VeriSQLError)
+    if error.http_status == 500:
+        _LOG.error("%s", error, exc_info=error)
+    return error_response(
+        error.http_status, error.code, error.message, error.param, error.retry_after_s
+    )
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", "")
+        where = first["loc"][-1]
+        message = f"the body is not valid JSON: {reason} at character {where}"
+        return error_response(400, "invalid_json", message, None)
+    param = _param(first)
+    return error_response(422, "invalid_request", _explain(first, param), param or None)
+
+
+def _routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path[:_SHOWN_INPUT]
+    if error.status_code == 404:
+        return error_response(404, "not_found", f"there is nothing at {path}; see /docs", None)
+    if error.status_code == 405:
+        message = f"{request.method} is not allowed at {path}; see /docs"
+        return error_response(405, "method_not_allowed", message, None)
+    return error_response(error.status_code, "invalid_request", str(error.detail), None)
+
+
+def _param(first: dict[str, Any]) -> str:
+    parts = [str(part) for part in first["loc"]]
+    inside = parts[1:] if parts[0] in ("body", "query", "path", "header") else parts
+    unknown = [first["ctx"]["name"]] if first["type"] == "unknown_field" else []
+    return ".".join(inside + unknown)
+
+
+def _explain(first: dict[str, Any], param: str) -> str:
+    if first["type"] == "unknown_field":
+        return str(first["msg"])
+    if first["type"] == "missing":
+        return f"field {param!r} is missing" if param else "the body is missing"
+    shown = repr(first.get("input"))[:_SHOWN_INPUT]
+    return f"{param or 'body'}: {first['msg']} (was {shown})"

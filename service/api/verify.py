@@ -1,0 +1,68 @@
+"""POST /verify: is this SQL right, and what reward does it earn?"""
+
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field, StringConstraints, field_validator
+
+from service.api.deps import PartsDep
+from service.errors import TooLarge
+from service.settings import Settings
+from service.strict import StrictModel
+from service.text2sql.types import Extract, Metric, VerifyReport, VerifyTask
+
+router = APIRouter(tags=["verify"])
+
+GoldSql = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000, pattern=r"\S")]
+
+
+class VerifyBody(StrictModel):
+    """One gold, or several accepted ones, against any number of predictions."""
+
+    db_id: Annotated[str, Field(min_length=1, max_length=500)]
+    gold_sql: GoldSql | Annotated[list[GoldSql], Field(min_length=1, max_length=16)]
+    predictions: Annotated[list[str], Field(min_length=1)]
+    extract: Extract = "none"
+    metrics: Annotated[list[Metric], Field(min_length=1, max_length=8)] = ["bird_ex"]
+    reward: Literal["execution"] = "execution"
+    timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _once_each(cls, metrics: list[Metric]) -> list[Metric]:
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("each metric may be named once")
+        return metrics
+
+    def task(self, settings: Settings) -> VerifyTask:
+        """The verifier's input; raises TooLarge over the server's number of predictions."""
+        if len(self.predictions) > settings.max_predictions:
+            raise TooLarge(
+                f"{len(self.predictions)} predictions; this server takes "
+                f"{settings.max_predictions} in one request (VERISQL_MAX_PREDICTIONS)",
+                param="predictions",
+            )
+        golds = [self.gold_sql] if isinstance(self.gold_sql, str) else self.gold_sql
+        return VerifyTask(
+            db_id=self.db_id,
+            gold_sql=tuple(golds),
+            predictions=tuple(self.predictions),
+            extract=self.extract,
+            metrics=tuple(self.metrics),
+            reward=self.reward,
+            timeout_s=self.timeout_s,
+        )
+
+
+@router.post("/verify", response_model=VerifyReport)
+async def verify(body: VerifyBody, parts: PartsDep) -> Response:
+    """Run gold and predictions on the database and compare what they return.
+
+    A wrong, unsafe or endless prediction is a 200 with a low reward. Where the gold or this service
+    is at fault the verdict is masked: `reward` is null, and the caller leaves the sample out.
+    """
+    report = await parts.verifier.verify(body.task(parts.settings))
+    parts.metrics.count_verdicts(report)
+    return Response(orjson.dumps(report), media_type="application/json")

@@ -1,0 +1,230 @@
+"""The command line: verisql serve | ask | verify | eval | train | jobs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from service import terminal
+from service.client import Client, ServiceError
+from service.errors import VeriSQLError
+from service.evaluation import Outcome, evaluate, report
+from service.settings import load_settings
+from service.text2sql.questions import read_questions
+
+app = typer.Typer(
+    help="Answer questions with SQL, verify SQL by execution, train on the verdicts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+Url = Annotated[
+    str | None, typer.Option(help="The service; default from VERISQL_HOST and VERISQL_PORT.")
+]
+Key = Annotated[str | None, typer.Option(help="API key; default the first of VERISQL_API_KEYS.")]
+Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+def main() -> None:
+    """Entry point of the `verisql` command: every expected failure is one clear line."""
+    try:
+        app()
+    except (VeriSQLError, ServiceError) as error:
+        Console(stderr=True).print(f"[red]error[/] ({error.code}): ", end="")
+        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, VeriSQLError) else 1)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address; VERISQL_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one; VERISQL_PORT.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local, url or off; VERISQL_ENGINE.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to serve; VERISQL_MODEL.")] = None,
+) -> None:
+    """Start the service; Ctrl-C ends it and everything it started."""
+    from service.serving import run  # only this command needs the web framework
+
+    given = {"host": host, "port": port, "engine": engine, "model": model}
+    run(load_settings(**{name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    db: Db,
+    evidence: Annotated[str, typer.Option(help="Knowledge that the question builds on.")] = "",
+    max_rows: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Turn a question into SQL, run it, show both."""
+    body = {"question": question, "db_id": db, "evidence": evidence, "execute": True}
+    with _client(url, api_key) as client:
+        answer = client.post("/generate", body | {"max_rows": max_rows})
+    terminal.show_answer(answer)
+    if answer["status"] != "ok" or not answer["candidates"][0]["valid"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    predictions: Annotated[list[str], typer.Argument(help="SQL to judge, one or more.")],
+    db: Db,
+    gold: Annotated[list[str], typer.Option(help="Right SQL; may be given more than once.")],
+    metric: Annotated[list[str], typer.Option(help="The first decides the status.")] = ["bird_ex"],  # noqa: B006
+    extract: Annotated[str, typer.Option(help="How SQL is taken out of a completion.")] = "none",
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Judge predictions against gold SQL by running both."""
+    body = {"db_id": db, "gold_sql": gold, "predictions": predictions}
+    with _client(url, api_key) as client:
+        answer = client.post("/verify", body | {"metrics": metric, "extract": extract})
+    terminal.show_verdicts(answer)
+
+
+@app.command(name="eval")
+def evaluation(
+    file: Annotated[Path, typer.Argument(help="Questions in BIRD's or Spider's JSON format.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    metric: Annotated[list[str], typer.Option(help="bird_ex, strict; more than once.")] = [
+        "bird_ex"
+    ],  # noqa: B006,E501
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Questions at a time.")] = 8,
+    output: Annotated[Path | None, typer.Option(help="Write every answer as JSON.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Execution accuracy of the served model, per difficulty."""
+    questions = read_questions(file)[:limit]
+    with _client(url, api_key) as client, _progress() as bar:
+        task = bar.add_task("asking", total=len(questions), right=0)
+        right = 0
+
+        def done(outcome: Outcome) -> None:
+            nonlocal right
+            right += outcome.metrics.get(metric[0]) == 1.0
+            bar.update(task, advance=1, right=right)
+
+        outcomes = evaluate(client, questions, metric, concurrency, done)
+    if output:
+        output.write_text(json.dumps(report(outcomes, metric), indent=1))
+    terminal.show_accuracy(outcomes, metric)
+
+
+@app.command()
+def train(
+    spec: Annotated[
+        Path | None, typer.Option(help="A job spec as JSON (docs/train-jobs.md).")
+    ] = None,  # noqa: E501
+    base_model: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
+    train_data: Annotated[str | None, typer.Option(help="`demo` or a BIRD-format file.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of data order and sampling.")] = None,
+    hyperparameter: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, more than once.")
+    ] = None,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Create a training job; options come on top of the spec file."""
+    given = {
+        "base_model": base_model,
+        "train_data": train_data,
+        "max_steps": max_steps,
+        "seed": seed,
+    }
+    body = _read_spec(spec) | {k: v for k, v in given.items() if v is not None}
+    if hyperparameter:
+        chosen = dict(_assignment(text) for text in hyperparameter)
+        body["hyperparameters"] = body.get("hyperparameters", {}) | chosen
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post("/train-jobs", body))
+
+
+@jobs.command(name="list")
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """The latest jobs."""
+    with _client(url, api_key) as client:
+        terminal.show_jobs(client.get("/train-jobs", limit=limit, status=status)["data"])
+
+
+@jobs.command()
+def show(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """One job: state, progress, spec."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.get(f"/train-jobs/{job_id}"))
+
+
+@jobs.command()
+def metrics(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Reward and verdicts per step."""
+    with _client(url, api_key) as client:
+        terminal.show_steps(client.get(f"/train-jobs/{job_id}/metrics")["data"])
+
+
+@jobs.command()
+def logs(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """The trainer's output so far."""
+    with _client(url, api_key) as client:
+        terminal.show_lines(client.get(f"/train-jobs/{job_id}/logs")["data"])
+
+
+@jobs.command()
+def cancel(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Ask a job to stop; it may write a last checkpoint."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post(f"/train-jobs/{job_id}/cancel"))
+
+
+def _client(url: str | None, api_key: str | None) -> Client:
+    settings = load_settings()
+    keys = sorted(settings.api_key_set)
+    return Client(
+        url or f"http://{settings.host}:{settings.port}",
+        api_key or (keys[0] if keys else None),
+    )
+
+
+def _progress() -> Progress:
+    right = TextColumn("{task.fields[right]} right")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), right)
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def _read_spec(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        spec = json.loads(path.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
+    if not isinstance(spec, dict):
+        raise typer.BadParameter(f"{path} must hold a JSON object")
+    return spec
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise typer.BadParameter(f"--set {text}: must be NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,76 @@
+"""A small client for the service's own HTTP API, used by the command line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, cast
+
+import httpx
+
+_TIMEOUT_S = 600.0
+_RETRIES = 5
+
+
+class ServiceError(Exception):
+    """The service refused or could not be reached; `code` is the stable code of its error body."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Client:
+    """Synchronous calls to one service; raises ServiceError."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # Retries of the transport cover refused connections only, never a request that was sent.
+        transport = httpx.HTTPTransport(retries=_RETRIES)
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=_TIMEOUT_S, transport=transport
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET and decode."""
+        return self._call("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def post(
+        self, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """POST JSON and decode; None values are left out."""
+        sent = {k: v for k, v in (body or {}).items() if v is not None}
+        return self._call("POST", path, json=sent, headers=headers)
+
+    def _call(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        with _connection_errors(str(self._http.base_url)):
+            response = self._http.request(method, path, **rest)
+        if response.is_success:
+            return cast(dict[str, Any], response.json())
+        try:
+            error = response.json()["error"]
+        except (ValueError, KeyError) as cause:
+            text = response.text[:200]
+            raise ServiceError("bad_answer", f"{response.status_code}: {text}") from cause
+        raise ServiceError(error["code"], error["message"])
+
+
+@contextmanager
+def _connection_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ServiceError("timeout", f"{url} did not answer in {_TIMEOUT_S:g} s") from error
+    except httpx.TransportError as error:
+        message = f"no service answers at {url} ({error}); start one with `verisql serve`"
+        raise ServiceError("unreachable", message) from error

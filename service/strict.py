@@ -1,0 +1,27 @@
+"""The base of all JSON that comes in: an unknown field is refused, the nearest one named."""
+
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class StrictModel(BaseModel):
+    """Frozen, and without room for a misspelt field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_field(cls, value: Any) -> Any:
+        given = value if isinstance(value, dict) else {}
+        unknown = [name for name in given if name not in cls.model_fields]
+        if unknown:
+            name = str(unknown[0])[:100]
+            near = difflib.get_close_matches(name, cls.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.model_fields)}"
+            raise PydanticCustomError(
+                "unknown_field", "unknown field '{name}'; {hint}", {"name": name, "hint": hint}
+            )
+        return value

@@ -1,0 +1,85 @@
+"""What the command line shows: tables and few words, on standard output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+
+from service.evaluation import Outcome, accuracies
+
+
+def show_answer(answer: dict[str, Any]) -> None:
+    """The SQL and its rows."""
+    console = Console()
+    console.print(Syntax(answer["sql"] or "-- no SQL in the answer", "sql", word_wrap=True))
+    for candidate in answer["candidates"]:
+        if candidate["error"]:
+            console.print(candidate["error"], style="red", markup=False)
+    result = answer["result"]
+    if result:
+        _show_table(result["columns"], result["rows"])
+        more = " (more were cut)" if result["truncated"] else ""
+        console.print(f"{len(result['rows'])} rows{more} in {result['elapsed_ms']:.1f} ms")
+
+
+def show_verdicts(answer: dict[str, Any]) -> None:
+    """A line for each prediction."""
+    rows = [
+        [v["status"], v["reward"], *v["metrics"].values(), v["sql"], v["message"]]
+        for v in answer["verdicts"]
+    ]
+    names = list(answer["verdicts"][0]["metrics"])
+    _show_table(["status", "reward", *names, "sql", "message"], rows)
+
+
+def show_accuracy(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> None:
+    """A table for each metric, a line for each difficulty."""
+    for metric in metrics:
+        rows = [
+            [a.name, a.right, a.judged, f"{a.share:.1%}", "{:.1%} to {:.1%}".format(*a.interval)]
+            for a in accuracies(outcomes, metric)
+        ]
+        _show_table(["difficulty", "right", "judged", metric, "95 % interval"], rows)
+    masked = sum(outcome.masked for outcome in outcomes)
+    if masked:
+        Console().print(f"{masked} left out: their gold could not be run")
+
+
+def show_job(job: dict[str, Any]) -> None:
+    """One job, field by field."""
+    rows = [[name, value] for name, value in job.items() if value is not None]
+    _show_table(["field", "value"], rows)
+
+
+def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
+    """One line a job."""
+    rows = [[j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"]] for j in jobs]
+    _show_table(["id", "status", "progress", "name"], rows)
+
+
+def show_steps(steps: Sequence[dict[str, Any]]) -> None:
+    """One line a training step."""
+    names = ["step", "reward", "useful_groups", "loss", "completion_tokens", "seconds"]
+    rows = [[_short(step.get(name)) for name in names] for step in steps]
+    _show_table(names, rows)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Text as it is."""
+    for line in lines:
+        Console().print(line, markup=False, highlight=False)
+
+
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table()
+    for name in columns:
+        table.add_column(str(name), overflow="fold")
+    for row in rows:
+        table.add_row(*("NULL" if cell is None else str(cell) for cell in row))
+    Console().print(table, markup=False)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -1,0 +1,70 @@
+"""Settings come from the environment, bounded, and say what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import PREFIX, load_settings, table
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PORT": "99999"}, "VERISQL_PORT='99999'"),
+        ({"WORKERS": "many"}, "VERISQL_WORKERS='many'"),
+        ({"PROT": "1"}, "did you mean VERISQL_PORT"),
+        ({"HOST": "0.0.0.0"}, "VERISQL_API_KEYS is empty"),
+        ({"ENGINE": "url"}, "contradicts VERISQL_ENGINE_URL"),
+        ({"ENGINE": "off", "ENGINE_URL": "http://x"}, "contradicts VERISQL_ENGINE_URL"),
+        ({"ENGINE": "gpu"}, "VERISQL_ENGINE='gpu'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings()
+
+
+def test_an_engine_url_alone_means_that_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().engine == "local"
+    monkeypatch.setenv("VERISQL_ENGINE_URL", "http://gpu:8001/v1")
+    assert load_settings().engine == "url"
+
+
+def test_keys_open_other_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERISQL_HOST", "0.0.0.0")
+    monkeypatch.setenv("VERISQL_API_KEYS", "one, two")
+    assert load_settings().api_key_set == {"one", "two"}
+
+
+def test_several_data_folders_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERISQL_DATA_DIR", "/a:/b/c:")
+    assert load_settings().data_dirs == [Path("/a"), Path("/b/c")]
+
+
+def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERISQL_PORT", "1")
+    assert load_settings(port=2).port == 2
+
+
+def test_the_documentation_names_every_setting_with_its_line() -> None:
+    assert table() in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_nothing_else_reads_the_environment() -> None:
+    reads = re.compile(r"environ\b|getenv\(")
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("service", "trainer")
+        for path in (ROOT / folder).rglob("*.py")
+        if reads.search(path.read_text())
+    ]
+    # The others hand their own environment on to a child process, or set a library's switch in it.
+    assert found == ["service/settings.py"]
