@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
-from pydantic import BaseModel, Field, WrapValidator
+from pydantic import BaseModel, Field
 
 from service.api.deps import PartsDep
-from service.jobs.checks import parse_spec
 from service.jobs.intake import Page
 from service.jobs.job import Job
 from service.jobs.rundir import Checkpoint, RunError
@@ -18,8 +17,6 @@ router = APIRouter(prefix="/train-jobs", tags=["train-jobs"])
 JobId = Annotated[str, Path(max_length=64, description="as POST /train-jobs gave it")]
 Cursor = Annotated[int, Query(ge=0, le=2**53, description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
-# Our own parser: it knows the nearest name of an unknown field.
-SpecBody = Annotated[JobSpec, WrapValidator(lambda raw, _: parse_spec(raw))]
 
 
 class JobView(BaseModel):
@@ -99,7 +96,7 @@ class LinePage(BaseModel):
 
 @router.post("", status_code=202)
 async def create_train_job(
-    spec: SpecBody,
+    spec: JobSpec,
     parts: PartsDep,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> JobView:

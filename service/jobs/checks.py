@@ -1,16 +1,13 @@
 """Everything that can be known to stop a job before anything is spent on it."""
 
-import difflib
 import importlib.util
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
-from pydantic import BaseModel, ValidationError
 
 from service.errors import InvalidRequest, ModelUnavailable, NoDiskSpace, UnsupportedValue
 from service.jobs.datasets import dataset_db_ids, find_dataset
@@ -21,7 +18,6 @@ from service.text2sql.databases import DatabaseRegistry
 TRAINER_PACKAGES = ("torch", "trl", "peft")
 MIN_FREE_BYTES = 1024**3
 _NAMED = 3  # missing databases that the message lists
-_SHOWN_INPUT = 200  # characters of a wrong value that are repeated to the caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +78,6 @@ class Checks:
             )
 
 
-def parse_spec(raw: object) -> JobSpec:
-    """A spec from decoded JSON; raises InvalidRequest that names the first wrong field."""
-    try:
-        return JobSpec.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        param = ".".join(map(str, first["loc"]))
-        raise InvalidRequest(_explained(first, param), param=param or None) from error
-
-
 def check_resources(asked: Resources, machine: Machine) -> None:
     """Raise UnsupportedValue if the local machine is too small; a default asks for nothing."""
     if asked.nodes > 1:
@@ -128,25 +114,3 @@ def check_disk(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
 
 def _too_much(name: str, asked: float, limit: str) -> UnsupportedValue:
     return UnsupportedValue(f"{name}={asked:g}: {limit}", param=f"resources.{name}")
-
-
-def _explained(first: Any, param: str) -> str:
-    if first["type"] == "missing":
-        return f"field {param!r} is missing"
-    if first["type"] == "extra_forbidden":
-        *parents, name = first["loc"]
-        known = _fields_of(parents)
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        return f"unknown field {param!r}; {hint}"
-    return f"{param or 'body'}: {first['msg']} (was {repr(first['input'])[:_SHOWN_INPUT]})"
-
-
-def _fields_of(parents: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = JobSpec
-    for name in parents:
-        annotation = model.model_fields[str(name)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)

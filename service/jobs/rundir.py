@@ -128,6 +128,15 @@ class RunDir:
         """Add one sampled completion with its verdict to rollouts.jsonl."""
         _append(self.path / "rollouts.jsonl", row)
 
+    def keep_steps(self, last: int) -> None:
+        """Drop the metrics and rollouts of steps after `last`, each file replaced whole."""
+        for path in (self.path / "metrics.jsonl", self.path / "rollouts.jsonl"):
+            lines = [
+                ln for ln in _complete_lines(path) if _parsed(ln).get("step", last + 1) <= last
+            ]
+            if path.exists():
+                _replace(path, b"".join(lines).decode())
+
     def metrics(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl from line `after` (0-based) on."""
         return _lines(self.path / "metrics.jsonl", after, limit)

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, StringConstraints
+
+from service.strict import StrictModel
 
 Stage = Literal["grpo"]
 """Stages that this version runs."""
@@ -11,11 +13,11 @@ Stage = Literal["grpo"]
 LossType = Literal["grpo", "dr_grpo", "dapo"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Note = Annotated[str, StringConstraints(max_length=512)]
 
 
-class Hyperparameters(_Strict):
+class Hyperparameters(StrictModel):
     """GRPO settings; defaults suit the 135M model on two CPU cores."""
 
     learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-5
@@ -32,7 +34,7 @@ class Hyperparameters(_Strict):
     checkpoint_every: Annotated[int, Field(ge=1, le=10_000, description="in steps")] = 5
 
 
-class Resources(_Strict):
+class Resources(StrictModel):
     """What the job asks of the machine it runs on."""
 
     nodes: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -41,7 +43,7 @@ class Resources(_Strict):
     memory_gb: Annotated[float, Field(gt=0, le=65_536)] = 8
 
 
-class JobSpec(_Strict):
+class JobSpec(StrictModel):
     """A training job as its creator describes it."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "grpo"
@@ -57,11 +59,13 @@ class JobSpec(_Strict):
     launcher: Literal["local"] = "local"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    deadline_s: Annotated[float | None, Field(gt=0, le=90 * 86_400)] = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] = {}
+    deadline_s: Annotated[
+        float | None, Field(gt=0, le=90 * 86_400, description="seconds from the job's start")
+    ] = None
+    metadata: Annotated[dict[Label, Note], Field(max_length=16)] = {}
 
 
-class RunRequest(_Strict):
+class RunRequest(StrictModel):
     """`job.json` in a run directory: the spec with every name resolved to a path."""
 
     job_id: str

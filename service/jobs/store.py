@@ -13,7 +13,14 @@ from typing import Any, Unpack
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from service.errors import Conflict, NoDiskSpace, SettingsError, Unavailable, UnknownJob
+from service.errors import (
+    Conflict,
+    NoDiskSpace,
+    SettingsError,
+    Unavailable,
+    UnknownJob,
+    VeriSQLError,
+)
 from service.jobs.job import Changes, Job, NewJob
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
@@ -60,10 +67,10 @@ class JobStore:
     """Async access to the jobs table.
 
     Any call raises NoDiskSpace when the disk is full, Unavailable when the store is locked for
-    longer than five seconds, unreadable or damaged.
+    longer than `busy_timeout_s`, unreadable or damaged.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         try:
             self._url = sa.make_url(url)
         except sa.exc.ArgumentError as error:
@@ -74,7 +81,7 @@ class JobStore:
                 "this version keeps jobs in a file, sqlite+aiosqlite:///FILE"
             )
         self._engine = create_async_engine(
-            self._url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_timeout=BUSY_TIMEOUT_S
+            self._url, connect_args={"timeout": busy_timeout_s}, pool_timeout=busy_timeout_s
         )
         sa.event.listen(self._engine.sync_engine, "connect", _use_wal)
 
@@ -84,7 +91,10 @@ class JobStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             await self._prepare()
-        except (OSError, Unavailable) as error:
+        except (OSError, VeriSQLError) as error:
+            await self.close()
+            if isinstance(error, SettingsError | NoDiskSpace):
+                raise
             raise SettingsError(
                 f"the job store {path} cannot be opened: {error}; set VERISQL_HOME or "
                 "VERISQL_STORE_URL to a place that can be written, or move the file away"
@@ -268,9 +278,13 @@ class JobStore:
 
 
 def _use_wal(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.close()
+    except Exception:
+        connection.close()  # The pool forgets a connection that fails here.
+        raise
 
 
 def _job(row: sa.RowMapping) -> Job:

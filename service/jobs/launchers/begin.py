@@ -11,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 
+LOCK_FD = 3
+"""Where the launcher puts the open lock file: the first number after the standard three."""
+
 
 def born(pid: int) -> str | None:
     """When process `pid` started, as text that no later process with that id shares; None if gone.
@@ -60,6 +63,8 @@ def _note(path: Path) -> None:
 def main(arguments: list[str]) -> None:
     """Write the note, become the command."""
     process_file, *command = arguments
+    # Files that the service itself had inherited; the lock stays.
+    os.closerange(LOCK_FD + 1, os.sysconf("SC_OPEN_MAX"))
     _note(Path(process_file))
     os.chdir(Path(process_file).parent)
     os.execvp(command[0], command)  # noqa: S606

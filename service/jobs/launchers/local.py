@@ -33,12 +33,11 @@ import psutil
 from service.errors import NoDiskSpace, Unavailable, VeriSQLError
 from service.jobs.launchers import begin
 from service.jobs.launchers.base import Handle, Placement, Probe
-from service.jobs.launchers.begin import born, is_zombie
+from service.jobs.launchers.begin import LOCK_FD, born, is_zombie
 from service.jobs.rundir import RunDir
 
 TRAINER = (sys.executable, "-P", "-m", "trainer")
 _PROJECT = Path(__file__).resolve().parents[3]
-_LOCK_FD = 3
 _FRESH_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "HF_HOME"})
 _KEPT_PREFIXES = ("LC_", "LD_", "OMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_")
@@ -98,7 +97,7 @@ class LocalLauncher:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(run.log_path), appended, 0o644),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, lock, _LOCK_FD),
+                (os.POSIX_SPAWN_DUP2, lock, LOCK_FD),
             ],
             setsid=True,
             setsigmask=(),
