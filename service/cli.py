@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service import terminal
 from service.client import Client, ServiceError
+from service.demo import questions_path
 from service.errors import VeriSQLError
 from service.evaluation import Outcome, evaluate, report
 from service.settings import load_settings
@@ -94,7 +95,9 @@ def verify(
 
 @app.command(name="eval")
 def evaluation(
-    file: Annotated[Path, typer.Argument(help="Questions in BIRD's or Spider's JSON format.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Questions in BIRD's or Spider's format; default: demo.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     metric: Annotated[list[str], typer.Option(help="bird_ex, strict; more than once.")] = [
         "bird_ex"
@@ -105,7 +108,7 @@ def evaluation(
     api_key: Key = None,
 ) -> None:
     """Execution accuracy of the served model, per difficulty."""
-    questions = read_questions(file)[:limit]
+    questions = read_questions(file or questions_path())[:limit]
     with _client(url, api_key) as client, _progress() as bar:
         task = bar.add_task("asking", total=len(questions), right=0)
         right = 0

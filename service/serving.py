@@ -1,18 +1,20 @@
 """`verisql serve`: check what can be checked, prepare the model, then serve until told to stop."""
 
-import logging
+import asyncio
+import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import uvicorn
+from fastapi import FastAPI
 
 from service import logs
 from service.app import create_app
 from service.errors import SettingsError
 from service.models.registry import resolve_model
 from service.settings import Settings
-
-_LOG = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
@@ -24,8 +26,34 @@ def run(settings: Settings) -> None:
         resolve_model(settings.model, settings.models_path, say)
     host, port = listener.getsockname()[:2]
     app = create_app(settings, say=say, address=f"http://{host}:{port}")
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[listener])
+    asyncio.run(_serve(app, listener))
+
+
+async def _serve(app: FastAPI, listener: socket.socket) -> None:
+    """Start the parts, answer until a signal, stop the parts; an error of starting is raised."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    server = _Server(config)
+    whole = asyncio.current_task()
+
+    def stop() -> None:
+        server.should_exit = True
+        if whole and not server.started:
+            whole.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    with suppress(asyncio.CancelledError):
+        async with app.router.lifespan_context(app):
+            await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `_serve`: uvicorn's own handlers would end us before the parts are."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
 def say(line: str) -> None:

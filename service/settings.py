@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     max_queued: Annotated[
         int, Field(ge=1, le=100_000, description="Verify tasks waiting before a 503.")
     ] = 256
+    queue_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest wait for a SQL worker, seconds.")
+    ] = 60.0
     max_predictions: Annotated[
         int, Field(ge=1, le=65_536, description="Predictions in one /verify request.")
     ] = 1024

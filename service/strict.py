@@ -1,6 +1,7 @@
 """The base of all JSON that comes in: an unknown field is refused, the nearest one named."""
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -24,4 +25,19 @@ class StrictModel(BaseModel):
             raise PydanticCustomError(
                 "unknown_field", "unknown field '{name}'; {hint}", {"name": name, "hint": hint}
             )
+        broken = [name for name, text in _texts(given) if not _is_unicode(text)]
+        if broken:
+            raise ValueError(f"{broken[0]} holds half of a surrogate pair, which no text may")
         return value
+
+
+def _texts(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, dict):
+            yield from _texts(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or text.encode(errors="ignore") == text.encode(errors="surrogatepass")

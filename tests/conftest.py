@@ -1,11 +1,15 @@
 """Fixtures that every test file may use: a small real database and a running executor."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.app import create_app
+from service.settings import Settings, load_settings
 from service.text2sql.databases import DatabaseRegistry
 
 SHOP = """
@@ -49,3 +53,31 @@ def shop(make_database: Callable[[str, str], Path]) -> Path:
 def registry(shop: Path) -> DatabaseRegistry:
     """A registry that knows `shop`."""
     return DatabaseRegistry.scan([shop.parents[1]])
+
+
+@pytest.fixture(scope="module")
+def app_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A reward service without a model, with `shop` beside the demo database."""
+    root = tmp_path_factory.mktemp("app")
+    path = root / "data" / "shop" / "shop.sqlite"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SHOP)
+    return load_settings(
+        home=root / "home",
+        data_dir=str(root / "data"),
+        engine="off",
+        workers=2,
+        query_timeout_s=2.0,
+        gold_timeout_s=2.0,
+        max_predictions=50,
+        max_request_mb=3,
+        max_question_chars=1000,
+    )
+
+
+@pytest.fixture(scope="module")
+def client(app_settings: Settings) -> Iterator[TestClient]:
+    """The real app, started, spoken to in process."""
+    with TestClient(create_app(app_settings), raise_server_exceptions=False) as started:
+        yield started

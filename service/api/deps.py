@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.engine.base import Engine
 from service.engine.generator import Generator
 from service.jobs.intake import Jobs
+from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
 from service.sandbox.executor import Executor
 from service.settings import Settings
@@ -29,6 +30,7 @@ class Parts:
     engine: Engine
     generator: Generator
     jobs: Jobs
+    supervisor: Supervisor
 
 
 def get_parts(request: Request) -> Parts:

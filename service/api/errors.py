@@ -72,12 +72,13 @@ def _invalid(_request: Request, error: Exception) -> Response:
 def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:_SHOWN_INPUT]
-    if error.status_code == 404:
-        return error_response(404, "not_found", f"there is nothing at {path}; see /docs", None)
-    if error.status_code == 405:
-        message = f"{request.method} is not allowed at {path}; see /docs"
-        return error_response(405, "method_not_allowed", message, None)
-    return error_response(error.status_code, "invalid_request", str(error.detail), None)
+    code, message = {
+        400: ("invalid_json", "the body cannot be read as JSON: not UTF-8, or nested too deep"),
+        404: ("not_found", f"there is nothing at {path}; see /docs"),
+        405: ("method_not_allowed", f"{request.method} is not allowed at {path}; see /docs"),
+        413: ("too_large", str(error.detail)),
+    }.get(error.status_code, ("invalid_request", str(error.detail)))
+    return error_response(error.status_code, code, message, None)
 
 
 def _param(first: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ async def readyz(parts: PartsDep, response: Response) -> Readiness:
         "databases": _databases(parts),
         "workers": _workers(parts),
         "model": _model(parts),
-        "jobs": await _jobs(parts),
+        "jobs": _jobs(parts),
     }
     ready = all(check.ok for check in checks.values())
     response.status_code = 200 if ready else 503
@@ -72,5 +72,10 @@ def _workers(parts: Parts) -> Check:
 
 
 def _model(parts: Parts) -> Check:
-    state = parts.engine.state()
+    state = parts.engine.state
     return Check(ok=state.status in ("ready", "off"), detail=f"{state.status}: {state.detail}")
+
+
+def _jobs(parts: Parts) -> Check:
+    problem = parts.supervisor.problem
+    return Check(ok=problem is None, detail=problem or "store open, supervisor running")

@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import error_response
@@ -39,11 +40,10 @@ class RequestContext:
     async def _serve(self, call: "_Call", scope: Scope, receive: Receive) -> None:
         try:
             if call.declared_too_large():
-                raise _BodyTooLarge
-            await self._app(scope, call.bounded(receive), call.send)
-        except _BodyTooLarge:
-            message = f"the body is larger than {self._max_body_bytes} bytes"
-            await error_response(413, "too_large", message, None)(scope, receive, call.send)
+                answer = error_response(413, "too_large", call.limit_message, None)
+                await answer(scope, receive, call.send)
+            else:
+                await self._app(scope, call.bounded(receive), call.send)
         except Exception:  # noqa: BLE001 - the process boundary: no traceback leaves the service
             _LOG.exception("unhandled error")
             if call.status == 0:
@@ -61,10 +61,6 @@ class RequestContext:
         _LOG.info("request", extra={"data": data | {"elapsed_ms": round(elapsed * 1000, 2)}})
 
 
-class _BodyTooLarge(Exception):
-    """The body is over the limit."""
-
-
 class _Call:
     """One request on its way through."""
 
@@ -75,6 +71,7 @@ class _Call:
         self.status = 0
         self.start = time.perf_counter()
         self._send = send
+        self.limit_message = f"the body is larger than {max_body_bytes} bytes"
         self._limit = max_body_bytes
         self._length = headers.get(b"content-length", b"0")
 
@@ -91,7 +88,7 @@ class _Call:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._limit:
-                raise _BodyTooLarge
+                raise HTTPException(413, self.limit_message)
             return message
 
         return bounded_receive

@@ -1,11 +1,11 @@
 """POST /verify: is this SQL right, and what reward does it earn?"""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
 from service.api.deps import PartsDep
 from service.errors import TooLarge
@@ -15,19 +15,29 @@ from service.text2sql.types import Extract, Metric, VerifyReport, VerifyTask
 
 router = APIRouter(tags=["verify"])
 
-GoldSql = Annotated[str, StringConstraints(min_length=1, max_length=1_000_000, pattern=r"\S")]
+_MAX_GOLDS = 16
 
 
 class VerifyBody(StrictModel):
     """One gold, or several accepted ones, against any number of predictions."""
 
     db_id: Annotated[str, Field(min_length=1, max_length=500)]
-    gold_sql: GoldSql | Annotated[list[GoldSql], Field(min_length=1, max_length=16)]
+    gold_sql: str | list[str]
     predictions: Annotated[list[str], Field(min_length=1)]
     extract: Extract = "none"
     metrics: Annotated[list[Metric], Field(min_length=1, max_length=8)] = ["bird_ex"]
     reward: Literal["execution"] = "execution"
     timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
+
+    @field_validator("gold_sql", mode="before")
+    @classmethod
+    def _some_sql(cls, value: Any) -> Any:
+        golds = value if isinstance(value, list) else [value]
+        if not all(isinstance(gold, str) and gold.strip() for gold in golds):
+            raise ValueError("must be SQL that is not empty, or a list of such")
+        if not 1 <= len(golds) <= _MAX_GOLDS:
+            raise ValueError(f"must be 1 to {_MAX_GOLDS} statements, are {len(golds)}")
+        return value
 
     @field_validator("metrics")
     @classmethod

@@ -8,7 +8,15 @@ from service.sandbox.judging import Group, Judged, judge
 from service.text2sql.completion import extract_sql
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.reward import score
-from service.text2sql.types import MASKED, GoldReport, Status, Verdict, VerifyReport, VerifyTask
+from service.text2sql.types import (
+    MASKED,
+    Extract,
+    GoldReport,
+    Status,
+    Verdict,
+    VerifyReport,
+    VerifyTask,
+)
 
 _GOLD_STATUS: dict[str, str] = {"ok": "ok", "timeout": "gold_timeout", "infra_error": "infra_error"}
 _NO_SQL = {"status": "no_sql", "message": "no SQL was found in the completion"}
@@ -33,7 +41,7 @@ class Verifier:
         DatabaseUnusable or NoFreeWorker.
         """
         database = self._registry.get(task.db_id)
-        sqls = [extract_sql(prediction, task.extract) for prediction in task.predictions]
+        sqls = [_sql(prediction, task.extract) for prediction in task.predictions]
         distinct = tuple(dict.fromkeys(sql for sql in sqls if sql is not None))
         judged = await judge(self._executor, database.path, self._group(task, distinct))
         gold = _gold_report(judged)
@@ -55,6 +63,11 @@ class Verifier:
             timeout_s=min(task.timeout_s or limits.query_timeout_s, limits.query_timeout_s),
             gold_timeout_s=limits.gold_timeout_s,
         )
+
+
+def _sql(prediction: str, extract: Extract) -> str | None:
+    # As it is, even when empty: BIRD's evaluator runs an empty prediction too.
+    return prediction if extract == "none" else extract_sql(prediction, extract)
 
 
 def _gold_report(judged: Judged) -> GoldReport:
@@ -86,7 +99,8 @@ def _verdict(
         metrics=metrics,
         components=components,
         flags=answer.get("flags", []),
-        sql=sql,
+        # Half a surrogate pair can be received, but not sent.
+        sql=sql and sql.encode(errors="backslashreplace").decode(),
         rows=answer.get("rows"),
         elapsed_ms=answer.get("elapsed_ms", 0.0),
         cached=False,

@@ -1,0 +1,153 @@
+"""The composition root: the only file that knows every part, starts and stops them all."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+
+from service import __version__
+from service.api import databases, errors, generate, health, train_jobs, verify
+from service.api.auth import require_key
+from service.api.deps import Parts
+from service.api.middleware import RequestContext
+from service.demo import build_demo
+from service.engine.base import Engine
+from service.engine.generator import Generator
+from service.engine.make import make_engine
+from service.errors import SettingsError
+from service.jobs.checks import Checks
+from service.jobs.intake import Jobs
+from service.jobs.launchers.local import LocalLauncher
+from service.jobs.prepare import Preparer
+from service.jobs.store import JobStore
+from service.jobs.supervisor import Supervisor
+from service.metrics import Metrics
+from service.models.registry import resolve_model
+from service.sandbox.executor import Executor
+from service.settings import Settings, load_settings
+from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.schema import SchemaCache
+from service.text2sql.verifier import Verifier
+
+_LOG = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+
+def create_app(
+    settings: Settings | None = None, *, say: Say = _LOG.info, address: str | None = None
+) -> FastAPI:
+    """The service; `say` gets progress for a person, `address` is named once it answers."""
+    settings = settings or load_settings()
+    metrics = Metrics()
+    app = FastAPI(
+        title="VeriSQL",
+        version=__version__,
+        summary="Text-to-SQL with a reward that is verified by execution.",
+        lifespan=partial(_lifespan, settings=settings, metrics=metrics, say=say, address=address),
+        responses={"default": {"model": errors.ErrorBody, "description": "Every error."}},
+    )
+    errors.install(app)
+    app.add_middleware(
+        RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
+    )
+    app.include_router(health.router)
+    for part in (generate, verify, train_jobs, databases):
+        app.include_router(part.router, dependencies=[Depends(require_key)])
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: FastAPI, *, settings: Settings, metrics: Metrics, say: Say, address: str | None
+) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        app.state.parts = await _assemble(stack, settings, metrics, say)
+        _watch(app.state.parts)
+        say(f"answering on {address}; /docs describes the API" if address else "answering")
+        yield
+        say("stopping")
+
+
+async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics, say: Say) -> Parts:
+    """Start every part, each to be closed in reverse order by `stack`."""
+    data_dirs = [_demo_folder(settings), *settings.data_dirs]
+    registry = DatabaseRegistry.scan(data_dirs)
+    say(f"{len(registry.ids())} databases, {settings.workers} SQL workers")
+    executor = await stack.enter_async_context(
+        Executor(
+            workers=settings.workers,
+            limits=settings.limits,
+            max_queued=settings.max_queued,
+            queue_timeout_s=settings.queue_timeout_s,
+        )
+    )
+    jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
+    engine = await _start_engine(stack, settings, say)
+    schemas = SchemaCache()
+    return Parts(
+        settings=settings,
+        metrics=metrics,
+        registry=registry,
+        executor=executor,
+        schemas=schemas,
+        verifier=Verifier(registry, executor),
+        engine=engine,
+        generator=Generator(executor, registry, engine, schemas),
+        jobs=jobs,
+        supervisor=supervisor,
+    )
+
+
+def _demo_folder(settings: Settings) -> Path:
+    """The folder of the demo database, built where it is missing or changed."""
+    try:
+        settings.home_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"VERISQL_HOME={settings.home_path} cannot be made: {error.strerror}", param="home"
+        ) from error
+    folder = settings.home_path / "databases"
+    build_demo(folder)
+    return folder
+
+
+async def _start_jobs(
+    stack: AsyncExitStack, settings: Settings, registry: DatabaseRegistry, data_dirs: list[Path]
+) -> tuple[Jobs, Supervisor]:
+    store = JobStore(settings.store_address)
+    await store.open()
+    stack.push_async_callback(store.close)
+    preparer = Preparer(data_dirs, settings.models_path, settings.query_timeout_s)
+    supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
+    await supervisor.start()
+    stack.push_async_callback(supervisor.close)
+    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path)
+    return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+
+
+async def _start_engine(stack: AsyncExitStack, settings: Settings, say: Say) -> Engine:
+    model = None
+    if settings.engine == "local":
+        find = partial(resolve_model, settings.model, settings.models_path, say)
+        model = await asyncio.to_thread(find)
+    engine = make_engine(settings, model, say)
+    stack.push_async_callback(engine.close)
+    await engine.start()
+    return engine
+
+
+def _watch(parts: Parts) -> None:
+    """Gauges that are read when Prometheus asks."""
+    watch, executor = parts.metrics.watch, parts.executor
+    watch("verisql_workers_alive", "SQL workers alive.", lambda: len(executor.pids()))
+    watch("verisql_workers_replaced", "SQL workers killed so far.", lambda: executor.replaced)
+    watch("verisql_queue_length", "Tasks waiting for a worker.", lambda: executor.queued)
+    watch(
+        "verisql_engine_ready",
+        "1 when the model answers.",
+        lambda: float(parts.engine.state.status == "ready"),
+    )

@@ -1,0 +1,1 @@
+"""Tests; each file mirrors one part."""

@@ -1,0 +1,121 @@
+"""`verisql serve` as a real process: it starts, answers, and leaves nothing behind when it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Service:
+    """A running `verisql serve`; `url` is where it says that it answers."""
+
+    def __init__(self, home: Path, port: int = 0, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--port", str(port)],
+            cwd=ROOT,
+            env=os.environ | {"VERISQL_HOME": str(home), "VERISQL_ENGINE": "off"} | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self.url = self._wait_for(r"answering on (http://\S+);")
+
+    def _wait_for(self, pattern: str) -> str:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if found := re.search(pattern, line):
+                return found.group(1)
+        raise AssertionError("".join(self.lines))
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    started = Service(tmp_path / "home")
+    yield started
+    if started.process.poll() is None:
+        started.end(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_end_leaves_no_process(service: Service, number: signal.Signals) -> None:
+    children = service.children()
+    assert len(children) >= 1
+    assert httpx.get(f"{service.url}/readyz").json()["ready"]
+    assert service.end(number) == 0
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_workers_end_with_a_service_that_is_killed(service: Service) -> None:
+    children = service.children()
+    service.end(signal.SIGKILL)
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_an_attack_over_http_leaves_the_service_honest(service: Service) -> None:
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT 1 FROM c, c"
+    gold = "SELECT count(*) FROM store"
+    predictions = ["DELETE FROM store", "ATTACH 'x' AS y", gold, endless + " WHERE x < 0", gold]
+    body = {"db_id": "alpine_retail", "gold_sql": gold, "predictions": predictions}
+    answer = httpx.post(f"{service.url}/verify", json=body | {"timeout_s": 0.5}, timeout=30).json()
+    found = [verdict["status"] for verdict in answer["verdicts"]]
+    assert found[:3] == ["forbidden", "forbidden", "match"]
+    assert found[3] in ("timeout", "exec_error")
+    assert found[4] == "match"
+
+
+def _refused(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service", "serve", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"VERISQL_HOME": str(home), "VERISQL_ENGINE": "off"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_port_in_use_is_said_in_one_line(service: Service, tmp_path: Path) -> None:
+    port = service.url.rsplit(":", 1)[1]
+    done = _refused(tmp_path / "other", "--port", port)
+    assert done.returncode == 2
+    assert "invalid_settings" in done.stderr
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"VERISQL_WORKERS": "x"}, "VERISQL_WORKERS='x'"),
+        ({"VERISQL_HOST": "0.0.0.0"}, "VERISQL_API_KEYS"),
+        ({"VERISQL_DATA_DIR": "/nowhere/at/all"}, "/nowhere/at/all is not a folder"),
+        ({"VERISQL_ENGINE": "local", "VERISQL_MODEL": "/nowhere/at/all"}, "/nowhere/at/all"),
+        ({"VERISQL_STORE_URL": "mysql://x"}, "VERISQL_STORE_URL"),
+        ({"VERISQL_HOME": "/dev/null/home"}, "VERISQL_HOME"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why(
+    tmp_path: Path, environment: dict[str, str], said: str
+) -> None:
+    done = _refused(tmp_path / "home", "--port", "0", **environment)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
