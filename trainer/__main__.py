@@ -1,0 +1,107 @@
+"""The training process: python -m trainer --run-dir DIR
+
+Exit codes: 0 succeeded, or cancelled after SIGTERM or SIGINT; 1 failed, status.json says why;
+2 wrong arguments, or no job.json there; 3 another trainer works in that folder, which was left
+alone. Started again in the same folder it goes on from the newest checkpoint.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
+from service.jobs.rundir import RunDir, RunError, RunState, RunStatus
+from service.jobs.spec import RunRequest
+from trainer.checkpoint import partial_path
+from trainer.lock import hold_lock
+from trainer.stopping import Stopper, StopRequested
+
+ENDED, FAILED, NO_JOB, LOCKED = 0, 1, 2, 3
+_FULL_BYTES = 16 * 2**20
+_LONGEST_MESSAGE = 1000
+
+_LOG = logging.getLogger("trainer")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the job of a run directory; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run-dir", type=Path, required=True, help="folder with job.json")
+    run = RunDir(parser.parse_args(arguments).run_dir.resolve())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not run.exists():
+        _LOG.error("there is no job.json in %s", run.path)
+        return NO_JOB
+    if hold_lock(run.lock_path) is None:
+        _LOG.error("another trainer works in %s", run.path)
+        return LOCKED
+    return _run(run, Stopper())
+
+
+def _run(run: RunDir, stopper: Stopper) -> int:
+    try:
+        stopper.install()
+        _train(run, stopper)
+        stopper.defer()
+    except StopRequested:
+        return _end(run, "cancelled")
+    except Exception as error:  # noqa: BLE001 - boundary: whatever it was, status.json must say it.
+        stopper.defer()
+        _LOG.exception("the run failed")
+        return _end(run, "failed", _explained(error, run))
+    return _end(run, "succeeded")
+
+
+def _train(run: RunDir, stopper: Stopper) -> None:
+    request = _read_request(run)
+    step = max(run.checkpoints(), default=0)
+    run.write_status(RunStatus(state="starting", step=step, max_steps=request.spec.max_steps))
+    # Imported here: torch takes seconds, a misspelt job should not.
+    from trainer.stage import run_grpo
+
+    run_grpo(run, request, stopper)
+
+
+def _read_request(run: RunDir) -> RunRequest:
+    try:
+        return run.request()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "job.json"
+        raise InvalidRequest(f"job.json: {field}: {first['msg']}", param=field) from error
+
+
+def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
+    if error:
+        shutil.rmtree(partial_path(run), ignore_errors=True)  # On a full disk: room for the status.
+        run.append_event("error", "failed", error.message, code=error.code)
+    else:
+        run.append_event("info", state, f"the run has {state}")
+    last = run.status() or RunStatus()
+    done = last.max_steps if state == "succeeded" else last.step
+    said = {"state": state, "step": done, "eta_s": None, "error": error}
+    run.write_status(last.model_copy(update=said))
+    return FAILED if error else ENDED
+
+
+def _explained(error: Exception, run: RunDir) -> RunError:
+    if isinstance(error, VeriSQLError):
+        return RunError(code=error.code, message=error.message, param=error.param)
+    if shutil.disk_usage(run.path).free < _FULL_BYTES:
+        # Each library says it in its own way, some not at all.
+        message = f"the disk of {run.path} is full: free some space"
+        return RunError(code=NoDiskSpace.code, message=message)
+    message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+    return RunError(code=VeriSQLError.code, message=message)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""The verifier for code that is not async: its event loop runs in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from service.sandbox.executor import Executor
+from service.sandbox.limits import Limits
+from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.types import VerifyReport, VerifyTask
+from service.text2sql.verifier import Verifier
+
+T = TypeVar("T")
+
+
+class VerifierThread:
+    """Registry, executor and verifier on one loop, from `with` to the end of it.
+
+    The sandbox's worker processes belong to the loop that started them and to the thread that it
+    runs in, so both live as long as they do.
+    """
+
+    def __init__(self, data_dirs: Sequence[Path], *, workers: int, limits: Limits) -> None:
+        self.registry = DatabaseRegistry.scan(data_dirs)
+        self.executor = Executor(workers=workers, limits=limits)
+        self._verifier = Verifier(self.registry, self.executor)
+        # More tasks than workers would only wait, and waiting in the executor has a time limit.
+        self._at_once = asyncio.Semaphore(workers)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="verifier", daemon=True)
+
+    def __enter__(self) -> "VerifierThread":
+        self._thread.start()
+        self.run(self.executor.start())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.run(self.executor.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def version(self) -> str:
+        """The verifier's version, which changes whenever a verdict might."""
+        return self._verifier.version
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait; cancelled if the wait is interrupted."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def verify(self, tasks: Sequence[VerifyTask]) -> list[VerifyReport]:
+        """Verify all tasks, as many at once as there are workers; reports in order."""
+        return self.run(self._verify_all(tasks))
+
+    async def _verify_all(self, tasks: Sequence[VerifyTask]) -> list[VerifyReport]:
+        return await asyncio.gather(*(self._verify(task) for task in tasks))
+
+    async def _verify(self, task: VerifyTask) -> VerifyReport:
+        async with self._at_once:
+            return await self._verifier.verify(task)
