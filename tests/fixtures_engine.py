@@ -30,7 +30,9 @@ class EngineDouble:
     requests   bodies of the completions asked for
     """
 
-    def __init__(self, text: str | Callable[[dict[str, Any]], str] = "SELECT 1") -> None:
+    def __init__(
+        self, text: str | Callable[[dict[str, Any]], str] = "SELECT 1", port: int = 0
+    ) -> None:
         self.text = text
         self.fault: tuple[int, str] | None = None
         self.hang = False
@@ -40,7 +42,7 @@ class EngineDouble:
         self.headers: list[dict[str, str]] = []
         self.asked = threading.Event()
         self.gone = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 

@@ -4,11 +4,11 @@ import asyncio
 import socket
 
 import pytest
-from fixtures_engine import EngineDouble
 
 from service.engine.base import Completion
 from service.engine.client import EngineClient
 from service.errors import EngineTimeout, EngineUnavailable, TooLarge, VeriSQLError
+from tests.fixtures_engine import EngineDouble
 
 ASK = [{"role": "user", "content": "how many?"}]
 

@@ -35,7 +35,7 @@ class LocalEngine:
     """The server process and its keeper (launch.py), in a process group of their own.
 
     Ready means that a greedy and a sampled completion came back. A server that ends or stops
-    answering is started again after 2, 4, 8 s; after four failures in a row the state is `failed`.
+    answering is started again after `pause_s` times 2, 4, 8; after four failures in a row the state is `failed`.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class LocalEngine:
         generate_timeout_s: float,
         say: Callable[[str], None],
         python: str = sys.executable,
+        pause_s: float = 1.0,
     ) -> None:
         self._served = model
         self._options = options
         self._python = python
+        self._pause_s = pause_s
         self._log_path = log_path
         self._log_from = 0
         self._start_timeout_s = start_timeout_s
@@ -124,7 +126,7 @@ class LocalEngine:
         if failures >= _MAX_FAILURES:
             self._set("failed", f"{fault}; given up after {failures} failures in a row")
             return
-        pause_s = min(2.0**failures, _LONGEST_PAUSE_S)
+        pause_s = min(self._pause_s * 2**failures, _LONGEST_PAUSE_S)
         self._set("starting", f"{fault}; starting again in {pause_s:g} s")
         await asyncio.sleep(pause_s)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from service.errors import DatabaseUnusable, Unavailable
+from service.errors import DatabaseUnusable
 from service.sandbox.result import QueryResult
 from service.text2sql.databases import Database
 
@@ -92,8 +92,8 @@ class Queries(Protocol):
 async def read_schema(executor: Queries, database: Database) -> Schema:
     """Read the schema with row counts and examples.
 
-    Raises DatabaseUnusable when the file cannot be read as SQLite or holds more than 2,000 tables,
-    Unavailable when the sandbox fails.
+    Raises DatabaseUnusable when the file cannot be read as SQLite (or ends its worker), or holds
+    more than 2,000 tables, and NoFreeWorker.
     """
     reader = _Reader(executor, database)
     bare = [await reader.table(name, kind) for name, kind in await reader.names()]
@@ -187,8 +187,6 @@ class _Reader:
 
     async def _rows(self, sql: str, max_rows: int) -> Rows:
         result = await self._query(sql, max_rows, _CATALOGUE_TIMEOUT_S)
-        if result.status == "infra_error":
-            raise Unavailable(f"the schema of {self._database.db_id!r} could not be read now")
         if result.status != "ok" or result.truncated:
             why = result.message or f"more than {max_rows} tables or columns"
             raise DatabaseUnusable(

@@ -1,0 +1,229 @@
+"""The engine as a child process: a small stand-in for its faults, and the real vLLM."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.engine.base import EngineStatus
+from service.engine.server import LocalEngine
+from service.engine.vllm import VllmOptions
+from service.errors import EngineUnavailable, TooLarge
+from service.models.registry import ServedModel
+from tests.fixtures_engine import local_engine, until
+from tests.test_engine_launch import eventually_gone, pids_in
+
+ASK = [{"role": "user", "content": "Say SELECT 1."}]
+
+# What `python -m vllm.entrypoints.openai.api_server` runs in the tests without a model.
+SERVES = """
+import sys, threading
+from tests.fixtures_engine import EngineDouble
+with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])):
+    threading.Event().wait()
+"""
+BROKEN = "print('INFO loading'); raise ValueError('no such model')"
+SILENT = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["StandIn"]:
+    """A LocalEngine whose vLLM is a script of a few lines."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[1]}")
+    with asyncio.Runner() as runner:
+        made = StandIn(tmp_path, runner)
+        yield made
+        runner.run(made.engine.close())
+
+
+class StandIn:
+    """The engine, the loop it lives on, and what it said."""
+
+    def __init__(self, folder: Path, runner: asyncio.Runner) -> None:
+        self.folder = folder
+        self.runner = runner
+        self.says: list[str] = []
+
+    def start(self, script: str, start_timeout_s: float = 60) -> LocalEngine:
+        package = self.folder / "vllm" / "entrypoints" / "openai"
+        package.mkdir(parents=True)
+        for folder in (package, package.parent, package.parents[1]):
+            (folder / "__init__.py").touch()
+        (package / "api_server.py").write_text(script)
+        self.engine = LocalEngine(
+            ServedModel("tiny", "r1", self.folder),
+            VllmOptions("cpu", 512, 2**20, self.folder),
+            log_path=self.folder / "logs" / "engine.log",
+            start_timeout_s=start_timeout_s,
+            generate_timeout_s=10,
+            say=self.says.append,
+            pause_s=0.01,
+        )
+        self.runner.run(self.engine.start())
+        return self.engine
+
+    def wait(self, status: EngineStatus) -> None:
+        self.runner.run(until(self.engine, status, 60))
+
+
+def family(engine: LocalEngine) -> list[psutil.Process]:
+    assert engine.pid
+    keeper = psutil.Process(engine.pid)
+    return [keeper, *keeper.children(recursive=True)]
+
+
+def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
+    engine = stand_in.start(SERVES)
+    with pytest.raises(EngineUnavailable, match="not ready"):
+        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+    stand_in.wait("ready")
+    done = stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+    assert done.text == "SELECT 1"
+    assert stand_in.says[-1].startswith("engine ready: tiny answers on http://127.0.0.1:")
+
+
+def test_a_killed_server_is_started_again(stand_in: StandIn) -> None:
+    engine = stand_in.start(SERVES)
+    stand_in.wait("ready")
+    first = family(engine)
+    first[-1].kill()
+    stand_in.wait("starting")
+    stand_in.wait("ready")
+    assert not {p.pid for p in first} & {p.pid for p in family(engine)}
+    assert any("ended with code 137" in line for line in stand_in.says)
+
+
+def test_a_server_that_cannot_start_is_given_up_with_its_reason(stand_in: StandIn) -> None:
+    engine = stand_in.start(BROKEN)
+    stand_in.wait("failed")
+    assert "ValueError: no such model" in engine.state.detail
+    assert "given up after 4 failures" in engine.state.detail
+    with pytest.raises(EngineUnavailable, match="no such model"):
+        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+
+
+def test_a_server_that_is_never_ready_is_ended(stand_in: StandIn) -> None:
+    engine = stand_in.start(SILENT, start_timeout_s=0.3)
+    stand_in.wait("failed")
+    assert "not ready within 0.3 s" in engine.state.detail
+    assert engine.pid is None
+
+
+@pytest.mark.parametrize("script", [SERVES, SILENT])
+def test_close_leaves_no_process(stand_in: StandIn, script: str) -> None:
+    engine = stand_in.start(script)
+    if script == SERVES:
+        stand_in.wait("ready")
+    else:
+        stand_in.runner.run(asyncio.sleep(0.5))
+    pids = [process.pid for process in family(engine)]
+    stand_in.runner.run(engine.close())
+    assert eventually_gone(pids)
+    assert engine.pid is None
+
+
+def test_the_log_of_the_run_before_is_kept(stand_in: StandIn) -> None:
+    stand_in.start(BROKEN)
+    stand_in.wait("failed")
+    stand_in.runner.run(stand_in.engine.start())
+    stand_in.wait("failed")
+    assert {p.name for p in (stand_in.folder / "logs").iterdir()} == {
+        "engine.log",
+        "engine.log.1",
+    }
+
+
+RealEngine = tuple[asyncio.Runner, LocalEngine]
+
+
+@pytest.mark.engine
+def test_the_real_engine_answers_the_same_twice(real_engine: RealEngine) -> None:
+    runner, engine = real_engine
+    for temperature, seed in ((0.0, None), (1.0, 7)):
+        ask = [
+            runner.run(engine.complete(ASK, temperature=temperature, max_tokens=16, seed=seed))
+            for _ in range(2)
+        ]
+        assert ask[0].text == ask[1].text
+        assert ask[0].completion_tokens > 0
+
+
+@pytest.mark.engine
+def test_the_real_engine_refuses_what_is_over_its_context(real_engine: RealEngine) -> None:
+    runner, engine = real_engine
+    long = [{"role": "user", "content": "word " * 3000}]
+    with pytest.raises(TooLarge, match="context"):
+        runner.run(engine.complete(long, temperature=0, max_tokens=16))
+    with pytest.raises(TooLarge, match="context"):
+        runner.run(engine.complete(ASK, temperature=0, max_tokens=4000))
+
+
+@pytest.mark.engine
+def test_the_real_engine_serves_many_at_once(real_engine: RealEngine) -> None:
+    runner, engine = real_engine
+
+    async def ask_all() -> list[str]:
+        calls = (engine.complete(ASK, temperature=0, max_tokens=8) for _ in range(20))
+        return [completion.text for completion in await asyncio.gather(*calls)]
+
+    assert len(set(runner.run(ask_all()))) <= 2  # batches may round differently
+
+
+@pytest.mark.engine
+def test_the_real_engine_comes_back_after_its_worker_is_killed(
+    small_model: ServedModel, tmp_path: Path
+) -> None:
+    with local_engine(small_model, tmp_path) as (runner, engine):
+        runner.run(until(engine, "ready"))
+        first = family(engine)
+        worker = max(first, key=lambda process: process.memory_info().rss)
+        worker.send_signal(signal.SIGKILL)
+        runner.run(until(engine, "starting", 60))
+        runner.run(until(engine, "ready"))
+        assert runner.run(engine.complete(ASK, temperature=0, max_tokens=4)).text
+        pids = [process.pid for process in [*first, *family(engine)]]
+    assert eventually_gone(pids)
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+import psutil
+from service.engine.make import make_engine
+from service.models.registry import ServedModel
+from service.settings import load_settings
+
+async def main(model, home):
+    settings = load_settings(home=home, engine="local", max_model_len=2048)
+    engine = make_engine(settings, ServedModel("small", "r", Path(model)), lambda line: None)
+    await engine.start()
+    while "loading the weights" not in engine.state.detail:
+        await asyncio.sleep(0.05)
+    keeper = psutil.Process(engine.pid)
+    pids = [keeper.pid, *(child.pid for child in keeper.children(recursive=True))]
+    (Path(home) / "new").write_text(" ".join(map(str, pids)))
+    (Path(home) / "new").rename(Path(home) / "pids")
+    await asyncio.sleep(600)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.engine
+def test_the_real_engine_dies_with_a_service_that_is_killed(
+    small_model: ServedModel, tmp_path: Path
+) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(small_model.path), str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+    )
+    pids = pids_in(tmp_path / "pids", timeout_s=300)
+    assert len(pids) > 3
+    owner.kill()
+    owner.wait(20)
+    assert eventually_gone(pids, timeout_s=20)

@@ -1,0 +1,67 @@
+"""How vLLM is called, for machines that the tests do not run on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.vllm import VllmOptions, command, environment, last_error, phase
+from service.models.registry import ServedModel
+
+MODEL = ServedModel("tiny", "r1", Path("/models/tiny"))
+
+
+def options(**given: Any) -> VllmOptions:
+    usual = VllmOptions("cpu", max_model_len=2048, kv_cache_bytes=2**30, cache_dir=Path("cache"))
+    return replace(usual, **given)
+
+
+def test_the_server_listens_on_loopback_only() -> None:
+    line = command("python", options(), MODEL, 8123)
+    assert line[line.index("--host") + 1] == "127.0.0.1"
+    assert line[line.index("--port") + 1] == "8123"
+
+
+def test_both_builds_serve_the_same_model_under_the_same_bounds() -> None:
+    cpu = command("python", options(), MODEL, 1)
+    gpu = command("python", options(build="gpu"), MODEL, 1)
+    assert cpu[: len(gpu)] == gpu
+    assert "--enforce-eager" in cpu
+    assert "--enforce-eager" not in gpu
+
+
+@pytest.mark.parametrize(
+    ("cpus", "quota", "expected"),
+    [
+        ((0, 1), None, {"VLLM_CPU_OMP_THREADS_BIND": "0,1"}),
+        ((3, 2), 2.0, {"VLLM_CPU_OMP_THREADS_BIND": "2,3"}),
+        (tuple(range(16)), None, {"VLLM_CPU_OMP_THREADS_BIND": "auto"}),
+        ((), None, {"VLLM_CPU_OMP_THREADS_BIND": "auto"}),
+        (tuple(range(64)), 3.5, {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "3"}),
+        (tuple(range(64)), 0.5, {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}),
+    ],
+)
+def test_threads_follow_the_cores_that_are_ours(
+    cpus: tuple[int, ...], quota: float | None, expected: dict[str, str]
+) -> None:
+    assert expected.items() <= environment(options(cpus=cpus, cpu_quota=quota)).items()
+
+
+def test_a_gpu_server_binds_no_threads() -> None:
+    assert not [k for k in environment(options(build="gpu", cpus=(0, 1))) if "OMP" in k]
+
+
+def test_the_phase_is_the_last_one_reached() -> None:
+    assert phase("") == "loading vLLM"
+    assert phase("non-default args\nStarting to load model /m") == "loading the weights"
+
+
+def test_the_telling_error_is_found_among_the_noise() -> None:
+    log = (
+        "(Worker pid=1) ERROR [x.py:3] ValueError: max_model_len (99999) is too large\n"
+        "RuntimeError: Engine core initialization failed. See root cause above.\n"
+        "INFO bye"
+    )
+    assert last_error(log) == "ValueError: max_model_len (99999) is too large"
+    assert last_error("all is well") is None
