@@ -26,6 +26,7 @@ class EngineDouble:
 
     text       the completion's text; or a function from the request's body to the text
     fault      (status, body) to answer instead, for completions and the list of models
+    fault_for  the same as a function of a completion's body; None is no fault
     hang       never answer completions; `gone` is set once the caller has closed the connection
     requests   bodies of the completions asked for
     """
@@ -35,6 +36,7 @@ class EngineDouble:
     ) -> None:
         self.text = text
         self.fault: tuple[int, str] | None = None
+        self.fault_for: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
         self.hang = False
         self.finish_reason = "stop"
         self.models = ["double"]
@@ -42,8 +44,7 @@ class EngineDouble:
         self.headers: list[dict[str, str]] = []
         self.asked = threading.Event()
         self.gone = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
     @property
@@ -75,6 +76,13 @@ class EngineDouble:
         }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Callers that go away in the middle of an answer are part of the tests."""
+
+
 def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -94,8 +102,8 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
             double.asked.set()
             if double.hang:
                 self._hang()
-            elif double.fault:
-                self._send(*double.fault)
+            elif fault := double.fault or double.fault_for(body):
+                self._send(*fault)
             else:
                 self._send(200, json.dumps(double.answer(body)))
 
