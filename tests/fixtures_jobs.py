@@ -10,11 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from service.jobs.job import NewJob, new_job_id
-from service.jobs.launchers.base import Placement
+from service.jobs.job import Job, NewJob, new_job_id
+from service.jobs.launchers.base import Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
+from service.jobs.prepare import Preparer
 from service.jobs.spec import JobSpec, Resources
 from service.jobs.store import JobStore
+from service.jobs.supervisor import Supervisor
+from service.settings import load_settings
 
 T = TypeVar("T")
 TINY = Path(__file__).with_name("tiny_trainer.py")
@@ -75,7 +78,7 @@ def store_at(folder: Path) -> JobStore:
 def new_job(folder: Path, *, key: str | None = None, body: str = "a", **spec: object) -> NewJob:
     """A job as intake would hand it to the store."""
     job_id = new_job_id()
-    fields = {"base_model": str(folder / "model"), "train_data": "demo"} | spec
+    fields = {"base_model": str(model_folder(folder / "model")), "train_data": "demo"} | spec
     return NewJob(
         id=job_id,
         spec=JobSpec.model_validate(fields),
@@ -84,3 +87,34 @@ def new_job(folder: Path, *, key: str | None = None, body: str = "a", **spec: ob
         request_sha256=body,
         idempotency_key=key,
     )
+
+
+def model_folder(folder: Path) -> Path:
+    """A folder that looks like a model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+def supervisor_over(
+    store: JobStore, folder: Path, local: Launcher, *, lease_s: float = 60, **settings: object
+) -> Supervisor:
+    """A supervisor with quick settings; nothing of it survives but store and run directories."""
+    chosen = {"job_poll_s": 0.02, "cancel_grace_s": 30, "engine": "off"} | settings
+    loaded = load_settings(home=folder, **chosen)
+    preparer = Preparer([folder], folder / "models", loaded.query_timeout_s)
+    return Supervisor(store, {"local": local}, preparer, loaded, lease_s=lease_s)
+
+
+async def until_status(
+    store: JobStore, job_id: str, *wanted: str, ticking: Supervisor | None = None
+) -> Job:
+    """Wait for a state; with `ticking`, look at the jobs in between."""
+
+    async def look() -> Job:
+        if ticking:
+            await ticking.tick()
+        return await store.get(job_id)
+
+    return await until(look, lambda job: job.status in wanted, " or ".join(wanted))
