@@ -23,6 +23,7 @@ help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything that the lock file pins (again: no work)
+	$(if $(filter setup,$(MAKECMDGOALS)),@echo "setup: $(VENV) is up to date",@:)
 
 $(STAMP): $(LOCK) pyproject.toml
 	@$(call need_python)
@@ -30,12 +31,12 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@echo "setup 2/4: looking for the pinned torch"
 	@$(call need_cpu_torch)
-	@echo "setup 3/4: installing the locked packages (a few minutes, 4 GB on disk)"
+	@echo "setup 3/4: installing the locked packages (a few minutes, 3 GB on disk)"
 	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK)
 	@echo "setup 4/4: installing VeriSQL itself, editable"
 	@$(BIN)/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
-	@echo "setup: done. Next: make serve, make test"
+	@echo "setup: done. Next: make serve, or make test"
 
 serve: setup ## set up, fetch the model, then serve on 127.0.0.1:8000 (settings: VERISQL_*)
 	@$(BIN)/python -m service.models
@@ -75,7 +76,7 @@ lock: setup ## write the three lock files anew from pyproject.toml, keeping vers
 		-o requirements-cuda.lock
 
 openapi: setup ## write openapi.yaml from the app
-	@$(BIN)/python -m service.openapi openapi.yaml
+	@$(BIN)/python -m tests.openapi_document > openapi.yaml
 
 demo-db: setup ## build the demo database
 	@$(BIN)/python -m service.demo
