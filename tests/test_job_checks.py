@@ -1,0 +1,115 @@
+"""What is refused before anything is spent."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.demo import questions_path
+from service.errors import InvalidRequest, NoDiskSpace, TooLarge, UnknownDataset, UnsupportedValue
+from service.jobs import datasets
+from service.jobs.checks import Machine, check_disk, check_installed, check_resources
+from service.jobs.datasets import dataset_db_ids, find_dataset
+from service.jobs.spec import Resources
+
+LAPTOP = Machine(cpus=2, memory_gb=16.0, gpus=0)
+ROW = {"db_id": "shop", "question": "How many?", "SQL": "SELECT 1"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "bird").mkdir(parents=True)
+    (folder / "bird" / "train.json").write_text(json.dumps([ROW]))
+    (tmp_path / "secret.json").write_text(json.dumps([ROW]))
+    return folder
+
+
+def test_demo_is_the_data_set_that_ships(data: Path) -> None:
+    assert find_dataset("demo", [], "train_data") == questions_path()
+
+
+def test_a_data_set_is_found_by_relative_and_absolute_name(data: Path) -> None:
+    path = data / "bird" / "train.json"
+    assert find_dataset("bird/train.json", [data.parent / "none", data], "train_data") == path
+    assert find_dataset(str(path), [data], "train_data") == path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.json", "bird/../../secret.json", "link.json", "bird", "x\0y", "n" * 999, "~"],
+)
+def test_what_is_not_a_file_inside_is_unknown(data: Path, name: str) -> None:
+    (data / "link.json").symlink_to(data.parent / "secret.json")
+    with pytest.raises(UnknownDataset, match="inside a data folder") as caught:
+        find_dataset(name, [data], "dev_data")
+    assert caught.value.param == "dev_data"
+
+
+def test_an_absolute_name_outside_is_unknown_whether_it_exists_or_not(data: Path) -> None:
+    for name in (data.parent / "secret.json", data.parent / "nothing.json"):
+        with pytest.raises(UnknownDataset):
+            find_dataset(str(name), [data], "train_data")
+
+
+def test_the_databases_of_a_data_set_are_listed_once(data: Path) -> None:
+    rows = [ROW, ROW | {"db_id": "a"}, ROW]
+    (data / "d.json").write_text(json.dumps(rows))
+    assert dataset_db_ids(data / "d.json", "train_data") == ["a", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "JSON"),
+        ("{}", "list"),
+        ("[]", "list"),
+        ("[1]", "row 0"),
+        (json.dumps([ROW, ROW | {"db_id": ""}]), "row 1"),
+        ('[{"db_id": "shop", "question": "?"}]', "row 0"),
+        ("[" * 100_000, "nested"),
+    ],
+)
+def test_a_faulty_data_set_is_refused_with_its_row(data: Path, text: str, said: str) -> None:
+    (data / "d.json").write_text(text)
+    with pytest.raises(InvalidRequest, match=said) as caught:
+        dataset_db_ids(data / "d.json", "train_data")
+    assert caught.value.param == "train_data"
+
+
+def test_a_huge_data_set_is_refused_unread(data: Path) -> None:
+    with (data / "d.json").open("wb") as file:
+        file.truncate(datasets.MAX_BYTES + 1)
+    with pytest.raises(TooLarge):
+        dataset_db_ids(data / "d.json", "train_data")
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"nodes": 2}, "resources.nodes"),
+        ({"gpus_per_node": 1}, "resources.gpus_per_node"),
+        ({"cpus": 3}, "resources.cpus"),
+        ({"memory_gb": 16.5}, "resources.memory_gb"),
+    ],
+)
+def test_more_than_the_machine_has_is_refused(asked: dict[str, float], param: str) -> None:
+    with pytest.raises(UnsupportedValue) as caught:
+        check_resources(Resources.model_validate(asked), LAPTOP)
+    assert caught.value.param == param
+
+
+def test_defaults_ask_for_nothing() -> None:
+    check_resources(Resources(), Machine(cpus=1, memory_gb=2.0, gpus=0))
+
+
+def test_missing_packages_are_named_with_the_remedy() -> None:
+    check_installed(["json"])
+    with pytest.raises(UnsupportedValue, match=r"no_such_thing.*\[train\]"):
+        check_installed(["json", "no_such_thing"])
+
+
+def test_a_full_disk_is_said_before_the_run(tmp_path: Path) -> None:
+    check_disk(tmp_path / "not" / "yet" / "there", min_free_bytes=1)
+    with pytest.raises(NoDiskSpace, match="GiB free"):
+        check_disk(tmp_path, min_free_bytes=2**60)
