@@ -16,7 +16,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no
 UV_LINUX = --python-platform x86_64-manylinux_2_28
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-core lint format lock openapi demo-db eval clean
+.PHONY: help setup serve test test-core lint format lock openapi model eval bench clean
 
 help: ## list the recipes
 	@echo "make RECIPE, where RECIPE is one of"
@@ -39,7 +39,6 @@ $(STAMP): $(LOCK) pyproject.toml
 	@echo "setup: done. Next: make serve, or make test"
 
 serve: setup ## set up, fetch the model, then serve on 127.0.0.1:8000 (settings: VERISQL_*)
-	@$(BIN)/python -m service.models
 	@exec $(BIN)/verisql serve
 
 test: setup ## set up, then run every test; what is skipped is listed with its reason
@@ -78,11 +77,14 @@ lock: setup ## write the three lock files anew from pyproject.toml, keeping vers
 openapi: setup ## write openapi.yaml from the app
 	@$(BIN)/python -m tests.openapi_document > openapi.yaml
 
-demo-db: setup ## build the demo database
-	@$(BIN)/python -m service.demo
+model: setup ## fetch and convert the model of VERISQL_MODEL without serving it
+	@$(BIN)/python -m service.models
 
-eval: setup ## accuracy of the served model on the demo questions (needs `make serve` elsewhere)
+eval: setup ## accuracy on the demo questions (needs `make serve` in another terminal)
 	@$(BIN)/verisql eval
+
+bench: setup ## how long the service takes to start, and what memory it holds
+	@$(BIN)/python -m bench.startup --engine off
 
 clean: ## remove the environments and caches (not the models and runs below VERISQL_HOME)
 	rm -rf .venv .venv-core build *.egg-info .mypy_cache .ruff_cache .pytest_cache
