@@ -17,19 +17,19 @@ TEMPLATE_WITHOUT_EXAMPLES = "ddl-v1-no-examples"
 """For schemas that do not fit into the model's context otherwise."""
 
 _SYSTEM = (
-    "You are an expert in SQLite. You are given a database schema and a question. Answer with one "
-    "SQLite query that returns exactly what is asked for: no more columns, in the order of the "
-    "question. Use only tables and columns of the schema. Write the query in a ```sql block and "
+    "You are an expert in SQLite. Complete the SQL. Answer with one query in a ```sql block and "
     "nothing else."
 )
+_TASK = "Using valid SQLite, answer the following question for the tables provided above."
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset(
-    "add all alter and as autoincrement between case check collate commit constraint create default"
-    " deferrable delete distinct drop else escape except exists foreign from group having if in"
-    " index insert intersect into is isnull join limit not nothing notnull null on or order primary"
-    " references returning select set table then to transaction union unique update using values"
-    " when where".split()
+    "add all alter and as autoincrement between case cast check collate commit constraint create"
+    " current_date current_time current_timestamp default deferrable delete distinct drop else"
+    " escape except exists foreign from group having if in index insert intersect into is isnull"
+    " join limit not nothing notnull null on or order primary raise references returning select set"
+    " table then to transaction union unique update using values when where".split()
 )
+"""Words that SQLite does not read as a name unless they are quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,11 @@ def build_prompt(
     schema: Schema, question: str, evidence: str = "", *, examples: bool = True
 ) -> Prompt:
     """The prompt for one question; `examples=False` leaves the example values out."""
-    parts = [f"Database schema:\n{_ddl(schema, examples)}"]
-    if evidence.strip():
-        parts.append(f"Hint: {evidence.strip()}")
-    parts.append(f"Question: {question.strip()}")
+    hint = [f"Hint: {evidence.strip()}"] if evidence.strip() else []
+    asked = "\n".join([_TASK, *hint, question.strip()])
     messages = [
         {"role": "system", "content": _SYSTEM},
-        {"role": "user", "content": "\n\n".join(parts)},
+        {"role": "user", "content": f"{_ddl(schema, examples)}\n\n{_commented(asked)}\n"},
     ]
     template = TEMPLATE if examples else TEMPLATE_WITHOUT_EXAMPLES
     return Prompt(messages, _sha256(template, messages), template)
@@ -63,6 +61,10 @@ def _sha256(template: str, messages: list[dict[str, str]]) -> str:
         {"messages": messages, "template": template}, sort_keys=True, separators=(",", ":")
     )
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _commented(text: str) -> str:
+    return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
 def _ddl(schema: Schema, examples: bool) -> str:
