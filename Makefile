@@ -71,8 +71,9 @@ lock: setup ## write the three lock files anew from pyproject.toml, keeping vers
 	$(UV_COMPILE) --universal --extra build -c requirements.lock -o requirements-core.lock
 	@# uv keeps the versions that it finds in the output file, where the GPU build allows them.
 	@grep '^[a-z]' requirements.lock | grep -v '^torch==' | sed 's/ .*//' > requirements-cuda.lock
-	$(UV_COMPILE) $(UV_LINUX) --extra engine --extra train --extra dev --extra build \
-		-o requirements-cuda.lock
+	@# Where uv finds a CPU build of torch it takes it, since +cpu counts as newer.
+	env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV_COMPILE) $(UV_LINUX) \
+		--extra engine --extra train --extra dev --extra build -o requirements-cuda.lock
 
 openapi: setup ## write openapi.yaml from the app
 	@$(BIN)/python -m tests.openapi_document > openapi.yaml

