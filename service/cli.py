@@ -17,6 +17,8 @@ from service.evaluation import Outcome, evaluate, report
 from service.settings import load_settings
 from service.text2sql.questions import read_questions
 
+_METRICS = ["bird_ex"]
+
 app = typer.Typer(
     help="Answer questions with SQL, verify SQL by execution, train on the verdicts.",
     no_args_is_help=True,
@@ -31,6 +33,10 @@ Url = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(help="API key; default the first of VERISQL_API_KEYS.")]
 Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="bird_ex (default) or strict; the first decides the status."),
+]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -39,8 +45,9 @@ def main() -> None:
     try:
         app()
     except (VeriSQLError, ServiceError) as error:
-        Console(stderr=True).print(f"[red]error[/] ({error.code}): ", end="")
-        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        console = Console(stderr=True, soft_wrap=True)  # one line, however narrow the terminal
+        console.print(f"[red]error[/] ({error.code}): ", end="")
+        console.print(str(error), markup=False, highlight=False)
         sys.exit(2 if isinstance(error, VeriSQLError) else 1)
 
 
@@ -81,7 +88,7 @@ def verify(
     predictions: Annotated[list[str], typer.Argument(help="SQL to judge, one or more.")],
     db: Db,
     gold: Annotated[list[str], typer.Option(help="Right SQL; may be given more than once.")],
-    metric: Annotated[list[str], typer.Option(help="The first decides the status.")] = ["bird_ex"],  # noqa: B006
+    metric: Metrics = None,
     extract: Annotated[str, typer.Option(help="How SQL is taken out of a completion.")] = "none",
     url: Url = None,
     api_key: Key = None,
@@ -89,7 +96,7 @@ def verify(
     """Judge predictions against gold SQL by running both."""
     body = {"db_id": db, "gold_sql": gold, "predictions": predictions}
     with _client(url, api_key) as client:
-        answer = client.post("/verify", body | {"metrics": metric, "extract": extract})
+        answer = client.post("/verify", body | {"metrics": metric or _METRICS, "extract": extract})
     terminal.show_verdicts(answer)
 
 
@@ -99,9 +106,7 @@ def evaluation(
         Path | None, typer.Argument(help="Questions in BIRD's or Spider's format; default: demo.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
-    metric: Annotated[list[str], typer.Option(help="bird_ex, strict; more than once.")] = [
-        "bird_ex"
-    ],  # noqa: B006,E501
+    metric: Metrics = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Questions at a time.")] = 8,
     output: Annotated[Path | None, typer.Option(help="Write every answer as JSON.")] = None,
     url: Url = None,
@@ -109,26 +114,27 @@ def evaluation(
 ) -> None:
     """Execution accuracy of the served model, per difficulty."""
     questions = read_questions(file or questions_path())[:limit]
+    metrics = metric or _METRICS
     with _client(url, api_key) as client, _progress() as bar:
         task = bar.add_task("asking", total=len(questions), right=0)
         right = 0
 
         def done(outcome: Outcome) -> None:
             nonlocal right
-            right += outcome.metrics.get(metric[0]) == 1.0
+            right += outcome.metrics.get(metrics[0]) == 1.0
             bar.update(task, advance=1, right=right)
 
-        outcomes = evaluate(client, questions, metric, concurrency, done)
+        outcomes = evaluate(client, questions, metrics, concurrency, done)
     if output:
-        output.write_text(json.dumps(report(outcomes, metric), indent=1))
-    terminal.show_accuracy(outcomes, metric)
+        output.write_text(json.dumps(report(outcomes, metrics), indent=1))
+    terminal.show_accuracy(outcomes, metrics)
 
 
 @app.command()
 def train(
     spec: Annotated[
         Path | None, typer.Option(help="A job spec as JSON (docs/train-jobs.md).")
-    ] = None,  # noqa: E501
+    ] = None,
     base_model: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
     train_data: Annotated[str | None, typer.Option(help="`demo` or a BIRD-format file.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,

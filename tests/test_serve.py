@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,9 @@ class Service:
         )
         self.lines: list[str] = []
         self.url = self._wait_for(r"answering on (http://\S+);")
+        # A pipe that nobody reads would in the end stop the writer.
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
 
     def _wait_for(self, pattern: str) -> str:
         assert self.process.stderr
@@ -37,21 +42,36 @@ class Service:
                 return found.group(1)
         raise AssertionError("".join(self.lines))
 
+    def _drain(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr as lines:
+            self.lines.extend(lines)
+
+    def wait_until_ready(self, timeout_s: float = 60) -> None:
+        """Until every part is able to serve."""
+        until = time.monotonic() + timeout_s
+        while (answer := httpx.get(f"{self.url}/readyz")).status_code != 200:
+            assert time.monotonic() < until, answer.text
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
+        self._reader.join(timeout=30)
+        return self.process.wait(timeout=30)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     started = Service(tmp_path / "home")
     yield started
-    if started.process.poll() is None:
-        started.end(signal.SIGKILL)
+    started.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
