@@ -129,7 +129,7 @@ def _make(wanted: _Wanted, models_dir: Path, caller: Caller) -> ServedModel:
             try:
                 folder = _fetch(source, scratch, wanted.key, models_dir, caller)
             except SourceFailed as error:
-                caller.say(f"{source.label}: {error}")
+                caller.say(f"not from the {source.label}: {error}")
                 tried.append(f"{source.label}: {error}")
             else:
                 caller.say(f"{wanted.name} is ready in {folder}")
