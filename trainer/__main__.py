@@ -75,8 +75,9 @@ def _read_request(run: RunDir) -> RunRequest:
         return run.request()
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "job.json"
-        raise InvalidRequest(f"job.json: {field}: {first['msg']}", param=field) from error
+        field = ".".join(map(str, first["loc"]))
+        where = f"job.json: {field}" if field else "job.json"
+        raise InvalidRequest(f"{where}: {first['msg']}", param=field or None) from error
 
 
 def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
