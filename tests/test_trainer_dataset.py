@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.sandbox.limits import Limits
+from service.text2sql.prompt import TEMPLATE, TEMPLATE_WITHOUT_EXAMPLES, build_prompt
 from service.text2sql.questions import Question
+from service.text2sql.schema import read_schema
 from tests.fixtures_trainer import write_pets
 from trainer.dataset import Messages, prepare, schedule
 from trainer.errors import NoTrainingRows
@@ -33,8 +35,8 @@ def words(messages: Messages) -> int:
 
 def test_a_row_holds_the_prompt_that_serving_builds(verifier: VerifierThread) -> None:
     row = prepare([question(GOOD)], verifier, words, 1000).rows[0]
-    assert row.prompt[-1]["content"].endswith("Hint: a hint\n\nQuestion: Who?")
-    assert "CREATE TABLE pets" in row.prompt[-1]["content"]
+    schema = verifier.run(read_schema(verifier.executor, verifier.registry.get("pets")))
+    assert row.prompt == build_prompt(schema, "Who?", "a hint").messages
     assert (row.db_id, row.gold_sql, row.prompt_tokens) == ("pets", [GOOD], words(row.prompt))
 
 
@@ -60,6 +62,16 @@ def test_a_long_prompt_is_left_out_never_cut(verifier: VerifierThread) -> None:
     prepared = prepare(questions, verifier, words, 300)
     assert prepared.dropped == {"prompt_too_long": 1}
     assert prepared.longest_prompt == prepared.rows[0].prompt_tokens < 300
+
+
+def test_a_prompt_that_is_just_too_long_goes_without_example_values(
+    verifier: VerifierThread,
+) -> None:
+    full = prepare([question(GOOD)], verifier, words, 1000)
+    bare = prepare([question(GOOD)], verifier, words, full.longest_prompt - 1)
+    assert full.templates == {TEMPLATE: 1}
+    assert bare.templates == {TEMPLATE_WITHOUT_EXAMPLES: 1}
+    assert "e.g." not in bare.rows[0].prompt[-1]["content"]
 
 
 def test_a_question_on_an_unknown_database_is_left_out(verifier: VerifierThread) -> None:

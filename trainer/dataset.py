@@ -8,7 +8,7 @@ from itertools import islice
 
 from service.errors import DatabaseUnusable, UnknownDatabase
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.prompt import build_prompt
+from service.text2sql.prompt import Prompt, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import Schema, read_schema
 from service.text2sql.types import VerifyReport, VerifyTask
@@ -36,7 +36,8 @@ class Prepared:
 
     rows: list[Row] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
-    template: str = ""
+    templates: Counter[str] = field(default_factory=Counter)
+    """Rows by the template of their prompt."""
 
     @property
     def longest_prompt(self) -> int:
@@ -54,8 +55,9 @@ def prepare(
 
     Left out and counted: unknown_database, and golds that fail (gold_error), are slow
     (gold_timeout), find nothing (gold_empty: any wrong query that finds nothing would match) or do
-    not match themselves (gold_unstable: random(), now); prompts of more than `max_prompt_tokens`
-    (prompt_too_long: a cut schema would ask for the impossible).
+    not match themselves (gold_unstable: random(), now); and prompts of more than
+    `max_prompt_tokens` (prompt_too_long), even without example values: a schema that is cut would
+    ask for the impossible.
     """
     known = [q for q in questions if _is_known(q.db_id, verifier.registry)]
     prepared = Prepared()
@@ -63,15 +65,15 @@ def prepare(
     sound = list(_sound(known, verifier, prepared.dropped))
     schemas = verifier.run(_schemas(sorted({q.db_id for q in sound}), verifier))
     for question in sound:
-        prompt = build_prompt(schemas[question.db_id], question.question, question.evidence)
-        prepared.template = prompt.template
-        tokens = count_tokens(prompt.messages)
-        if tokens > max_prompt_tokens:
+        fitting = _fitting(schemas[question.db_id], question, count_tokens, max_prompt_tokens)
+        if fitting is None:
             prepared.dropped["prompt_too_long"] += 1
             continue
+        prompt, tokens = fitting
         gold = [question.gold_sql]
         row = Row(question.question_id, question.db_id, gold, prompt.messages, tokens)
         prepared.rows.append(row)
+        prepared.templates[prompt.template] += 1
     prepared.dropped += Counter()  # Without the zeros.
     if not prepared.rows:
         raise NoTrainingRows(_nothing_left(prepared.dropped, max_prompt_tokens), param="train_data")
@@ -122,6 +124,18 @@ def _gold_fault(report: VerifyReport) -> str | None:
     if not report.gold.rows:
         return "gold_empty"
     return None if report.verdicts[0].status == "match" else "gold_unstable"
+
+
+def _fitting(
+    schema: Schema, question: Question, count_tokens: CountTokens, max_tokens: int
+) -> tuple[Prompt, int] | None:
+    """The prompt and its length; without example values where it is too long, as in serving."""
+    for examples in (True, False):
+        prompt = build_prompt(schema, question.question, question.evidence, examples=examples)
+        tokens = count_tokens(prompt.messages)
+        if tokens <= max_tokens:
+            return prompt, tokens
+    return None
 
 
 async def _schemas(db_ids: Sequence[str], verifier: VerifierThread) -> dict[str, Schema]:

@@ -97,7 +97,7 @@ def _about(request: RunRequest, data: Prepared, verifier: VerifierThread) -> dic
         "stage": "grpo",
         "base_model": request.spec.base_model,
         "base_weights_sha256": weights_sha256(request.base_model_path),
-        "prompt_template": data.template,
+        "prompt_templates": dict(data.templates),
         "verifier_version": verifier.version,
         "seed": request.spec.seed,
     }
@@ -108,7 +108,8 @@ def _report(run: RunDir, request: RunRequest, data: Prepared, batching: Batching
         f"{len(data.rows)} questions, prompts of at most {data.longest_prompt} tokens; each step "
         f"in {batching.passes} passes of {batching.sequences_per_pass}"
     )
-    run.append_event("info", "data", message, rows=len(data.rows), batching=asdict(batching))
+    about = {"rows": len(data.rows), "templates": dict(data.templates)}
+    run.append_event("info", "data", message, **about, batching=asdict(batching))
     if data.dropped:
         left_out = ", ".join(f"{reason}: {count}" for reason, count in data.dropped.items())
         dropped = dict(data.dropped)

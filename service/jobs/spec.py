@@ -23,7 +23,9 @@ class Hyperparameters(StrictModel):
     learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-5
     group_size: Annotated[int, Field(ge=2, le=64, description="completions per prompt")] = 8
     prompts_per_step: Annotated[int, Field(ge=1, le=256)] = 2
-    max_prompt_tokens: Annotated[int, Field(ge=64, le=32_768)] = 1024
+    max_prompt_tokens: Annotated[
+        int, Field(ge=64, le=32_768, description="longer prompts are left out, never cut")
+    ] = 1280
     max_completion_tokens: Annotated[int, Field(ge=4, le=4096)] = 96
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     loss_type: LossType = "dapo"
