@@ -17,6 +17,7 @@ from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
 from service.jobs.rundir import RunDir, RunError, RunState, RunStatus
 from service.jobs.spec import RunRequest
 from trainer.checkpoint import partial_path
+from trainer.errors import RunFailed
 from trainer.lock import hold_lock
 from trainer.stopping import Stopper, StopRequested
 
@@ -94,7 +95,7 @@ def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
 
 
 def _explained(error: Exception, run: RunDir) -> RunError:
-    if isinstance(error, VeriSQLError):
+    if isinstance(error, VeriSQLError | RunFailed):
         return RunError(code=error.code, message=error.message, param=error.param)
     if shutil.disk_usage(run.path).free < _FULL_BYTES:
         # Each library says it in its own way, some not at all.
