@@ -3,13 +3,13 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 import pytest
 
 from service.engine.base import EngineStatus
@@ -139,22 +139,6 @@ def small_model() -> ServedModel:
     return resolve_model(SMALL_MODEL, load_settings().models_path, lambda line: None)
 
 
-@contextmanager
-def local_engine(
-    model: ServedModel, home: Path, says: list[str] | None = None
-) -> Iterator[tuple[asyncio.Runner, LocalEngine]]:
-    """A started real engine and the loop that it lives on; closed at the end."""
-    settings = load_settings(home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5)
-    with asyncio.Runner() as runner:
-        engine = make_engine(settings, model, (says if says is not None else []).append)
-        assert isinstance(engine, LocalEngine)
-        runner.run(engine.start())
-        try:
-            yield runner, engine
-        finally:
-            runner.run(engine.close())
-
-
 async def until(engine: LocalEngine, status: EngineStatus, timeout_s: float = 300) -> None:
     """Wait for a state; fails with the engine's own words."""
     try:
@@ -166,11 +150,44 @@ async def until(engine: LocalEngine, status: EngineStatus, timeout_s: float = 30
         pytest.fail(f"not {status} within {timeout_s:g} s: {engine.state}")
 
 
+def family(engine: LocalEngine) -> list[psutil.Process]:
+    """The keeper of a running engine and all that it has started."""
+    assert engine.pid
+    keeper = psutil.Process(engine.pid)
+    return [keeper, *keeper.children(recursive=True)]
+
+
+def eventually_gone(pids: list[int], timeout_s: float = 10) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while any(_alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture(scope="session")
 def real_engine(
     small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[asyncio.Runner, LocalEngine]]:
-    """One real vLLM for all tests that only ask it things, ready; use its runner's loop."""
-    with local_engine(small_model, tmp_path_factory.mktemp("engine")) as (runner, engine):
-        runner.run(until(engine, "ready"))
-        yield runner, engine
+    """One real vLLM for all tests, ready; ask it things on its runner's loop."""
+    home = tmp_path_factory.mktemp("engine")
+    settings = load_settings(home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5)
+    with asyncio.Runner() as runner:
+        engine = make_engine(settings, small_model, lambda line: None)
+        assert isinstance(engine, LocalEngine)
+        runner.run(engine.start())
+        try:
+            runner.run(until(engine, "ready"))
+            yield runner, engine
+            left = [process.pid for process in family(engine)]
+        finally:
+            runner.run(engine.close())
+    assert eventually_gone(left)

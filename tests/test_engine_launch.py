@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from service.engine import launch
+from tests.fixtures_engine import eventually_gone
 
 # Writes its own pid and that of a child, then both sleep; the child does not mind SIGTERM.
 FAMILY = """
@@ -28,22 +28,6 @@ time.sleep(60)
 def keep(owner: int, *command: str, grace_s: float = 0.5) -> "subprocess.Popen[bytes]":
     arguments = [sys.executable, "-I", launch.__file__, str(owner), str(grace_s), *command]
     return subprocess.Popen(arguments, start_new_session=True)
-
-
-def eventually_gone(pids: list[int], timeout_s: float = 10) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while any(_alive(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def pids_in(path: Path, timeout_s: float = 20) -> list[int]:

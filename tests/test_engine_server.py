@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from service.engine.base import EngineStatus
@@ -15,8 +14,8 @@ from service.engine.server import LocalEngine
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable, TooLarge
 from service.models.registry import ServedModel
-from tests.fixtures_engine import local_engine, until
-from tests.test_engine_launch import eventually_gone, pids_in
+from tests.fixtures_engine import eventually_gone, family, until
+from tests.test_engine_launch import pids_in
 
 ASK = [{"role": "user", "content": "Say SELECT 1."}]
 
@@ -69,12 +68,6 @@ class StandIn:
 
     def wait(self, status: EngineStatus) -> None:
         self.runner.run(until(self.engine, status, 60))
-
-
-def family(engine: LocalEngine) -> list[psutil.Process]:
-    assert engine.pid
-    keeper = psutil.Process(engine.pid)
-    return [keeper, *keeper.children(recursive=True)]
 
 
 def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
@@ -175,19 +168,15 @@ def test_the_real_engine_serves_many_at_once(real_engine: RealEngine) -> None:
 
 
 @pytest.mark.engine
-def test_the_real_engine_comes_back_after_its_worker_is_killed(
-    small_model: ServedModel, tmp_path: Path
-) -> None:
-    with local_engine(small_model, tmp_path) as (runner, engine):
-        runner.run(until(engine, "ready"))
-        first = family(engine)
-        worker = max(first, key=lambda process: process.memory_info().rss)
-        worker.send_signal(signal.SIGKILL)
-        runner.run(until(engine, "starting", 60))
-        runner.run(until(engine, "ready"))
-        assert runner.run(engine.complete(ASK, temperature=0, max_tokens=4)).text
-        pids = [process.pid for process in [*first, *family(engine)]]
-    assert eventually_gone(pids)
+def test_the_real_engine_comes_back_after_its_worker_is_killed(real_engine: RealEngine) -> None:
+    runner, engine = real_engine
+    first = family(engine)
+    worker = max(first, key=lambda process: process.memory_info().rss)
+    worker.send_signal(signal.SIGKILL)
+    runner.run(until(engine, "starting", 60))
+    runner.run(until(engine, "ready"))
+    assert runner.run(engine.complete(ASK, temperature=0, max_tokens=4)).text
+    assert eventually_gone([process.pid for process in first])
 
 
 OWNER = """
@@ -202,7 +191,7 @@ async def main(model, home):
     settings = load_settings(home=home, engine="local", max_model_len=2048)
     engine = make_engine(settings, ServedModel("small", "r", Path(model)), lambda line: None)
     await engine.start()
-    while "loading the weights" not in engine.state.detail:
+    while "starting the worker" not in engine.state.detail:
         await asyncio.sleep(0.05)
     keeper = psutil.Process(engine.pid)
     pids = [keeper.pid, *(child.pid for child in keeper.children(recursive=True))]
