@@ -49,6 +49,7 @@ STEPS: list[tuple[str, dict[str, Any], Probe, dict[str, Any] | None, Any]] = [
      Record({"handle": {"pid": 2}})),
     ("trains", {"status": "starting"}, RUNNING, {"state": "running", "step": 1, "max_steps": 4},
      Record({"status": "running", "progress": 0.25})),
+    ("failed while loading", {"status": "starting"}, RUNNING, {"state": "failed"}, Record({})),
     ("cancel", {"wish": "cancel"}, RUNNING, None, Stop(force=False)),
     ("cancel while loading", {"status": "starting", "wish": "cancel"}, RUNNING, None, Stop(False)),
     ("past its deadline", LATE, RUNNING, None, Stop(force=False)),

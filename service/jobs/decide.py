@@ -105,7 +105,7 @@ def _news(job: Job, seen: Seen) -> Changes:
     status = seen.status
     if status is None:
         return found
-    if job.status == "starting" and status.state != "starting":
+    if job.status == "starting" and status.state == "running":
         found["status"] = "running"
     if status.stage != job.stage:
         found["stage"] = status.stage

@@ -1,0 +1,92 @@
+"""From a job to a run directory that a trainer can start in."""
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.errors import ModelUnavailable, UnknownDataset, VeriSQLError
+from service.jobs.job import Job
+from service.jobs.prepare import Preparer, in_own_thread
+from service.jobs.rundir import RunDir
+from tests.fixtures_jobs import new_job, store_at
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    async def main() -> Job:
+        store = store_at(tmp_path)
+        await store.open()
+        created = await store.create(new_job(tmp_path, hyperparameters={"group_size": 4}))
+        await store.close()
+        return created
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def preparer(tmp_path: Path) -> Preparer:
+    return Preparer([tmp_path / "data"], tmp_path / "models", query_timeout_s=7.0)
+
+
+def test_the_request_holds_the_spec_and_where_things_are(job: Job, preparer: Preparer) -> None:
+    preparer.prepare(job, threading.Event())
+    request = RunDir(job.run_dir).request()
+    assert request.spec == job.spec
+    assert (request.data_dirs, request.query_timeout_s) == (preparer.data_dirs, 7.0)
+
+
+def test_preparing_again_changes_nothing(job: Job, preparer: Preparer, tmp_path: Path) -> None:
+    preparer.prepare(job, threading.Event())
+    (tmp_path / "model" / "config.json").unlink()
+    preparer.prepare(job, threading.Event())
+    assert RunDir(job.run_dir).request().spec == job.spec
+
+
+def test_what_vanished_since_the_job_was_created_is_said(job: Job, preparer: Preparer) -> None:
+    gone = job.spec.model_copy(update={"train_data": "gone.json"})
+    with pytest.raises(UnknownDataset):
+        preparer.prepare(replace(job, spec=gone), threading.Event())
+    (Path(job.spec.base_model) / "config.json").unlink()
+    with pytest.raises(ModelUnavailable):
+        preparer.prepare(job, threading.Event())
+    assert not RunDir(job.run_dir).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said(job: Job, preparer: Preparer, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(VeriSQLError, match="cannot be prepared"):
+        preparer.prepare(job, threading.Event())
+
+
+def test_cancelling_tells_the_thread_and_does_not_wait_for_it() -> None:
+    told, hold = threading.Event(), threading.Event()
+
+    def stubborn(stop: threading.Event) -> None:
+        stop.wait(20)
+        told.set()
+        hold.wait(20)
+
+    async def main() -> None:
+        task = asyncio.create_task(in_own_thread(stubborn))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert told.wait(10)
+    assert time.monotonic() - began < 10
+    hold.set()
+
+
+def test_an_error_in_the_thread_reaches_the_one_who_waits() -> None:
+    def fail(_stop: threading.Event) -> None:
+        raise ModelUnavailable("no weights")
+
+    with pytest.raises(ModelUnavailable, match="no weights"):
+        asyncio.run(in_own_thread(fail))
