@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _CPU_TOKENS = 1024
 """In one pass on a CPU: as fast as larger ones, and a signal is answered between passes."""
 _GPU_TOKENS = 16_384
+_SHARE = 0.6
 _BYTES_PER_SCORE = 6
 """Eager attention keeps a bf16 and an fp32 number for each pair of positions, head and layer."""
 _BYTES_PER_UNIT = 28
@@ -37,12 +38,12 @@ def plan(
 ) -> Batching:
     """Cut a step into passes; `longest` is prompt plus completion in tokens.
 
-    A CPU pass may use half of the memory for activations, the rest is for weights, optimizer and
+    A CPU pass may use 60 % of the memory for activations, the rest is for weights, optimizer and
     generation.
     """
     tokens = _CPU_TOKENS if on_cpu else _GPU_TOKENS
     size = _largest_divisor(completions, max(1, tokens // longest))
-    tight = on_cpu and activation_bytes(longest, shape) * size > memory_bytes / 2
+    tight = on_cpu and activation_bytes(longest, shape) * size > memory_bytes * _SHARE
     return Batching(size, completions // size, checkpoint_activations=tight or not on_cpu)
 
 
