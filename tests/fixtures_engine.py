@@ -139,7 +139,7 @@ def small_model() -> ServedModel:
     return resolve_model(SMALL_MODEL, load_settings().models_path, lambda line: None)
 
 
-async def until(engine: LocalEngine, status: EngineStatus, timeout_s: float = 300) -> None:
+async def until(engine: LocalEngine, status: EngineStatus, timeout_s: float = 600) -> None:
     """Wait for a state; fails with the engine's own words."""
     try:
         async with asyncio.timeout(timeout_s):

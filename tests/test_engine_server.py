@@ -211,7 +211,7 @@ def test_the_real_engine_dies_with_a_service_that_is_killed(
         [sys.executable, "-c", OWNER, str(small_model.path), str(tmp_path)],
         cwd=Path(__file__).parents[1],
     )
-    pids = pids_in(tmp_path / "pids", timeout_s=300)
+    pids = pids_in(tmp_path / "pids", timeout_s=600)
     assert len(pids) > 3
     owner.kill()
     owner.wait(20)
