@@ -35,7 +35,8 @@ class LocalEngine:
     """The server process and its keeper (launch.py), in a process group of their own.
 
     Ready means that a greedy and a sampled completion came back. A server that ends or stops
-    answering is started again after `pause_s` times 2, 4, 8; after four failures in a row the state is `failed`.
+    answering is started again after `pause_s` times 2, 4, 8; after four failures in a row the
+    state is `failed`.
     """
 
     def __init__(
