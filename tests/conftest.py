@@ -12,6 +12,8 @@ from service.app import create_app
 from service.settings import Settings, load_settings
 from service.text2sql.databases import DatabaseRegistry
 
+pytest_plugins = ["tests.fixtures_engine"]
+
 SHOP = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, joined DATE);
 CREATE TABLE orders (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from service import errors
+from service.jobs.spec import Hyperparameters, JobSpec
 from tests.openapi_document import as_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -22,3 +23,11 @@ def test_every_error_code_is_unique_and_documented() -> None:
     for known in classes:
         assert f"| `{known.code}` | {known.http_status} |" in documented, known.code
         assert known.code in (errors.__doc__ or "")
+
+
+def test_every_field_of_a_job_is_documented_with_its_default() -> None:
+    documented = (ROOT / "docs" / "train-jobs.md").read_text()
+    for name, field in Hyperparameters.model_fields.items():
+        shown = f"`{field.default}`" if isinstance(field.default, str) else f"{field.default:g}"
+        assert f"| `{name}` | {shown} |" in documented, name
+    assert all(f"`{name}`" in documented for name in JobSpec.model_fields)
