@@ -38,7 +38,8 @@ def _query(executor: Executor, path: Path, sql: str) -> Coroutine[Any, Any, Quer
 
 
 async def _honest(executor: Executor, path: Path) -> bool:
-    result = await _query(executor, path, "SELECT count(*) FROM customer")
+    sql = "SELECT count(*) FROM customer"
+    result = await executor.query(path, sql, timeout_s=30, max_rows=1)
     return result.rows == [[4]]
 
 
@@ -105,7 +106,7 @@ HOSTILE = {
     "-- only a comment": "no_sql",
     "/* only a comment */ ;": "no_sql",
     "SELECT zeroblob(100000000)": "too_large",
-    "SELECT replace(printf('%.*c', 200000000, 'a'), 'a', 'bbbb')": "ok",  # NULL, at once
+    "SELECT replace(printf('%.*c', 20000000, 'a'), 'a', 'bbbb')": "ok",  # NULL, at once
     "SELECT hex(randomblob(16000000))": "too_large",
     ENDLESS: "timeout",
     UNSTOPPABLE: "timeout",

@@ -4,6 +4,7 @@ Every write is one guarded statement, so no transaction is open while anything e
 A write that touches no row means that someone else moved the job on: the caller drops its work.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from service.jobs.state import ACTIVE, TERMINAL, JobState, check_transition
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+_LOCKED_PAUSE_S = 0.05
 _JSON = sa.JSON(none_as_null=True)
 
 _metadata = sa.MetaData()
@@ -83,6 +85,7 @@ class JobStore:
         self._engine = create_async_engine(
             self._url, connect_args={"timeout": busy_timeout_s}, pool_timeout=busy_timeout_s
         )
+        self._busy_timeout_s = busy_timeout_s
         sa.event.listen(self._engine.sync_engine, "connect", _use_wal)
 
     async def open(self) -> None:
@@ -90,7 +93,7 @@ class JobStore:
         path = Path(self._url.database or "")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            await self._prepare()
+            await self._prepare_patiently()
         except (OSError, VeriSQLError) as error:
             await self.close()
             if isinstance(error, SettingsError | NoDiskSpace):
@@ -224,6 +227,18 @@ class JobStore:
             _jobs.c.id == job.id, _jobs.c.status == job.status, _jobs.c.lease_owner == owner
         )
         return await self._write(sa.update(_jobs).where(guard).values(values)) == 1
+
+    async def _prepare_patiently(self) -> None:
+        # SQLite does not wait for a lock while it turns a new file to WAL, which two services that
+        # start at once both do.
+        give_up = time.monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                return await self._prepare()
+            except Unavailable as error:
+                if error.retry_after_s is None or time.monotonic() > give_up:
+                    raise
+            await asyncio.sleep(_LOCKED_PAUSE_S)
 
     async def _prepare(self) -> None:
         async with self._begin() as connection:
