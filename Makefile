@@ -4,6 +4,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # On a machine with CUDA: make LOCK=requirements-cuda.lock setup
 LOCK ?= requirements.lock
+# A lock that pins no torch goes with one of these two.
+TORCH_CPU := requirements-torch-cpu.lock
+TORCH_REGISTRY := requirements-torch-registry.lock
+TORCH_LOCKS := $(if $(shell grep '^torch==' $(LOCK)),,$(TORCH_CPU) $(TORCH_REGISTRY))
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
@@ -11,9 +15,17 @@ PIP_INSTALL := -m pip --disable-pip-version-check install
 # uv reads other variables than pip for the same thing.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
-UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-header \
-	--no-annotate --no-emit-index-url --python-version 3.11
+UV_COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --python-version 3.11
 UV_LINUX = --python-platform x86_64-manylinux_2_28
+# Where uv finds a CPU build of torch it takes it, since +cpu counts as newer.
+UV_REGISTRY_ONLY = env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL
+# Left out is what was built for another torch than the CPU's, and that nothing here imports.
+UV_ON_CPU = pyproject.toml --extra engine-cpu --extra train --extra dev --extra build \
+	--no-emit-package torchvision --no-emit-package torchaudio \
+	--no-emit-package torchcodec --no-emit-package triton
+UV_NOT_LOCKED_YET = -c requirements.lock \
+	$$(sed -n 's/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test test-core lint format lock openapi model eval bench clean
@@ -25,14 +37,14 @@ help: ## list the recipes
 setup: $(STAMP) ## make .venv with everything that the lock file pins (again: no work)
 	$(if $(filter setup,$(MAKECMDGOALS)),@echo "setup: $(VENV) is up to date",@:)
 
-$(STAMP): $(LOCK) pyproject.toml
+$(STAMP): $(LOCK) $(TORCH_LOCKS) pyproject.toml
 	@$(call need_python)
 	@echo "setup 1/4: environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "setup 2/4: looking for the pinned torch"
-	@$(call need_cpu_torch)
-	@echo "setup 3/4: installing the locked packages (a few minutes, 3 GB on disk)"
-	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK)
+	@$(if $(TORCH_LOCKS),$(call choose_torch),torch=); \
+	echo "setup 3/4: installing the locked packages (a few minutes; 3 GB on disk, 6.5 with CUDA)"; \
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r $(LOCK) $${torch:+-r $$torch}
 	@echo "setup 4/4: installing VeriSQL itself, editable"
 	@$(BIN)/python $(PIP_INSTALL) --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
@@ -63,16 +75,17 @@ format: setup ## rewrite the sources in ruff's format, mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: setup ## write the three lock files anew from pyproject.toml, keeping versions where possible
-	@# Left out is what was built for another torch than the CPU's, and that nothing here imports.
-	$(UV_COMPILE) $(UV_LINUX) --extra engine-cpu --extra train --extra dev --extra build \
-		--no-emit-package torchvision --no-emit-package torchaudio \
-		--no-emit-package torchcodec --no-emit-package triton -o requirements.lock
-	$(UV_COMPILE) --universal --extra build -c requirements.lock -o requirements-core.lock
+lock: setup ## write the lock files anew from pyproject.toml, keeping versions where possible
+	$(UV_COMPILE) $(UV_LINUX) $(UV_ON_CPU) --no-emit-package torch -o requirements.lock
+	$(UV_COMPILE) $(UV_LINUX) $(UV_ON_CPU) $(UV_NOT_LOCKED_YET) -o $(TORCH_CPU)
+	@# The registry's torch of the same version, with its CUDA libraries: it loads none without them.
+	sed -n 's/^\(torch==[^+ ]*\).*/\1/p' $(TORCH_CPU) | $(UV_REGISTRY_ONLY) $(UV_COMPILE) - \
+		$(UV_LINUX) $(UV_NOT_LOCKED_YET) --no-emit-package triton -o $(TORCH_REGISTRY)
+	$(UV_COMPILE) pyproject.toml --universal --extra build -c requirements.lock \
+		-o requirements-core.lock
 	@# uv keeps the versions that it finds in the output file, where the GPU build allows them.
-	@grep '^[a-z]' requirements.lock | grep -v '^torch==' | sed 's/ .*//' > requirements-cuda.lock
-	@# Where uv finds a CPU build of torch it takes it, since +cpu counts as newer.
-	env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV_COMPILE) $(UV_LINUX) \
+	@grep '^[a-z]' requirements.lock | sed 's/ .*//' > requirements-cuda.lock
+	$(UV_REGISTRY_ONLY) $(UV_COMPILE) pyproject.toml $(UV_LINUX) \
 		--extra engine --extra train --extra dev --extra build -o requirements-cuda.lock
 
 openapi: setup ## write openapi.yaml from the app
@@ -96,12 +109,14 @@ define need_python
 	echo "Install it, or say where it is: make PYTHON=/path/to/python3.11 setup"; exit 1; }
 endef
 
-# The public registry has no local versions such as +cpu, and pip's own words for it help nobody.
-define need_cpu_torch
-pin=$$(sed -n 's/^torch==\([^ ]*\).*/\1/p' $(LOCK)); \
-$(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF "$$pin" || { \
-	echo "The CPU build of torch ($$pin) is not on the public package registry, and no other"; \
-	echo "place was named. Name PyTorch's own CPU wheel index (see the installation page of"; \
-	echo "PyTorch, CPU) and run make setup again:"; \
-	echo "    export PIP_EXTRA_INDEX_URL=<PyTorch's CPU wheel index>"; exit 1; }
+# The public registry has no local versions such as +cpu. Its own torch of the same version does
+# the same work on a CPU, but cannot be loaded without 2 GB of CUDA libraries.
+define choose_torch
+pin=$$(sed -n 's/^torch==\([^ ]*\).*/\1/p' $(TORCH_CPU)); \
+found=$$($(BIN)/python -m pip index versions torch 2>/dev/null) || { \
+	echo "pip finds no torch at all: is the package registry within reach?"; exit 1; }; \
+torch=$(TORCH_CPU); \
+echo "$$found" | grep -qF "$$pin" || { torch=$(TORCH_REGISTRY); \
+	echo "torch $$pin is not to be had: taking the CUDA build, 2.5 GB to download."; \
+	echo "Smaller: make clean, then PIP_EXTRA_INDEX_URL=<PyTorch's CPU wheel index> make setup"; }
 endef
