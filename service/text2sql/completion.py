@@ -31,9 +31,10 @@ _LEADING_STATEMENT = re.compile(rf"(?:\s|\(|--[^\n]*\n)*+{_STATEMENT}", re.IGNOR
 _SEMICOLON = re.compile(
     r"'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)|--[^\n]*|/\*(?:.*?\*/|.*\Z)|(?P<end>;)", re.DOTALL
 )
-_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
+# A whole run of blank lines in one match: one for each line would see the rest of the run again.
+_BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
 _GOES_ON = re.compile(
-    r"\s*(?:\)|,|--|(?:SELECT|FROM|WHERE|GROUP|HAVING|ORDER|LIMIT|UNION|INTERSECT|EXCEPT|JOIN|LEFT"
+    r"(?:\)|,|--|(?:SELECT|FROM|WHERE|GROUP|HAVING|ORDER|LIMIT|UNION|INTERSECT|EXCEPT|JOIN|LEFT"
     r"|INNER|CROSS|ON|AND|OR|WINDOW)\b)",
     re.IGNORECASE,
 )
@@ -135,7 +136,7 @@ def _bare_query(text: str) -> str | None:
 
 
 def _first_paragraphs(body: str) -> str:
-    for gap in _BLANK_LINE.finditer(body):
+    for gap in _BLANK_LINES.finditer(body):
         if not _GOES_ON.match(body, gap.end()):
             return body[: gap.start()]
     return body
