@@ -67,6 +67,10 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=3600, description="Longest run of one gold query, seconds.")
     ] = 60.0
 
+    group_timeout_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Longest /verify request, seconds.")
+    ] = 110.0
+
     engine: Annotated[
         Literal["local", "url", "off"] | None,
         Field(description="`local` starts vLLM, `url` uses one, `off`: a reward service alone."),
@@ -133,12 +137,12 @@ class Settings(BaseSettings):
     @property
     def home_path(self) -> Path:
         """VERISQL_HOME, expanded and absolute."""
-        return self.home.expanduser().resolve()
+        return _absolute("home", self.home)
 
     @property
     def models_path(self) -> Path:
         """Where converted model weights are kept."""
-        return (self.models_dir or self.home_path / "models").expanduser().resolve()
+        return _absolute("models_dir", self.models_dir or self.home_path / "models")
 
     @property
     def runs_path(self) -> Path:
@@ -154,7 +158,7 @@ class Settings(BaseSettings):
     def data_dirs(self) -> list[Path]:
         """The folders of VERISQL_DATA_DIR, expanded and absolute."""
         names = [n for n in self.data_dir.split(os.pathsep) if n.strip()]
-        return [Path(n).expanduser().resolve() for n in names]
+        return [_absolute("data_dir", Path(n)) for n in names]
 
     @property
     def api_key_set(self) -> frozenset[str]:
@@ -167,6 +171,7 @@ class Settings(BaseSettings):
         return Limits(
             query_timeout_s=self.query_timeout_s,
             gold_timeout_s=self.gold_timeout_s,
+            group_timeout_s=self.group_timeout_s,
             memory_mb=self.worker_memory_mb,
         )
 
@@ -194,6 +199,13 @@ def _explain(error: Any) -> str:
         return str(error["msg"]).removeprefix("Value error, ")
     name = PREFIX + str(error["loc"][0]).upper()
     return f"{name}={error['input']!r}: {error['msg']}"
+
+
+def _absolute(field: str, path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # no such user, no home folder, a circle of links
+        raise SettingsError(f"{PREFIX}{field.upper()}={path}: {error}", param=field) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -264,10 +266,56 @@ def test_a_replaced_file_is_read_anew_and_a_missing_one_named(shop: Path) -> Non
     _run(use)
 
 
-def test_a_corrupt_file_is_an_error_of_the_query(shop: Path) -> None:
+def test_a_corrupt_file_is_not_the_fault_of_the_query(shop: Path) -> None:
     shop.write_bytes(shop.read_bytes()[:4096] + b"\xff" * 8192)
     result = _run(lambda e: _query(e, shop, "SELECT * FROM customer"))
-    assert result.status == "exec_error"
+    assert result.status == "infra_error"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT value FROM json_each('[1,2]')", [[1], [2]]),
+        ("SELECT name FROM pragma_table_info('orders') LIMIT 2", [["id"], ["customer_id"]]),
+        ("SELECT word FROM words WHERE words MATCH 'one'", [["one two"]]),
+    ],
+)
+def test_virtual_tables_can_be_read(shop: Path, sql: str, rows: list[list[Any]]) -> None:
+    with closing(sqlite3.connect(shop)) as connection:
+        connection.executescript(
+            "CREATE VIRTUAL TABLE words USING fts5(word); INSERT INTO words VALUES ('one two');"
+        )
+    assert _run(lambda e: _query(e, shop, sql)).rows == rows
+
+
+def test_close_leaves_nobody_waiting(shop: Path) -> None:
+    async def main() -> list[object]:
+        executor = Executor(workers=1, limits=LIMITS)
+        await executor.start()
+        tasks = [asyncio.create_task(_query(executor, shop, ENDLESS)) for _ in range(3)]
+        while executor.queued < 2:
+            await asyncio.sleep(0)
+        await executor.close()
+        async with asyncio.timeout(5):
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            with pytest.raises(Unavailable, match="stopping"):
+                await _query(executor, shop, "SELECT 1")
+        assert executor.pids() == []
+        return list(ended)
+
+    assert all(isinstance(end, Unavailable) for end in asyncio.run(main()))
+
+
+def test_an_answer_that_came_in_time_counts_although_we_were_busy(shop: Path) -> None:
+    async def use(executor: Executor) -> QueryResult:
+        asked = asyncio.create_task(_query(executor, shop, "SELECT 7"))
+        while not executor.busy:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(2)  # noqa: ASYNC251 - the event loop is held up for longer than the deadline
+        return await asked
+
+    assert _run(use).rows == [[7]]
 
 
 def test_describe_names_tables_and_columns_without_running(shop: Path) -> None:

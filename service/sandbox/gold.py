@@ -19,7 +19,7 @@ class GoldCache:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[Key, tuple[GoldRows, int]] = OrderedDict()
+        self._kept: OrderedDict[Key, GoldRows] = OrderedDict()
         self._bytes = 0
 
     def get(
@@ -28,20 +28,20 @@ class GoldCache:
         """The gold's rows and whether they were kept from before; raises Failure."""
         if key in self._kept:
             self._kept.move_to_end(key)
-            return self._kept[key][0], True
+            return self._kept[key], True
         with run() as cursor:
             rows, size = _read(cursor, self._limits)
             if cursor.description is None:
                 raise Failure("no_sql", "the gold is empty")
-            gold = GoldRows(sql, len(cursor.description), rows)
-        self._keep(key, gold, size)
+            gold = GoldRows(sql, len(cursor.description), rows, size)
+        self._keep(key, gold)
         return gold, False
 
-    def _keep(self, key: Key, gold: GoldRows, size: int) -> None:
-        self._kept[key] = (gold, size)
-        self._bytes += size
+    def _keep(self, key: Key, gold: GoldRows) -> None:
+        self._kept[key] = gold
+        self._bytes += gold.size
         while self._bytes > self._limits.max_gold_bytes and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1][1]
+            self._bytes -= self._kept.popitem(last=False)[1].size
 
 
 def _read(cursor: sqlite3.Cursor, limits: Limits) -> tuple[list[tuple[Any, ...]], int]:

@@ -1,27 +1,34 @@
 """Judge one group, gold against predictions, and go on when a worker has to be killed in between.
 
-The worker answers item by item, so when it is late or dead the item at fault is known: a late one
-is a timeout; a deadly one is tried once more, since the cause may have come from outside. The rest
-of the group goes to another worker.
+The worker answers item by item, so when it is late or dead the item at fault is known. A late one
+is a timeout. A deadly one is tried once more, since the cause may have come from outside; then it
+is `exec_error` if it crashed the engine, `infra_error` if somebody killed the worker.
 """
 
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.errors import Unavailable
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
+from service.sandbox.pool import Lease
 from service.sandbox.process import WorkerDied, WorkerLate
+
+_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What to judge: distinct predictions, and the time that each statement has, in seconds."""
+    """What to judge: distinct predictions, and the seconds for each statement and for all."""
 
     golds: tuple[str, ...]
     predictions: tuple[str, ...]
     metrics: tuple[str, ...]
     timeout_s: float
     gold_timeout_s: float
+    group_timeout_s: float
 
 
 @dataclass(slots=True)
@@ -33,66 +40,98 @@ class Judged:
 
 
 async def judge(executor: Executor, database: Path, group: Group) -> Judged:
-    """All answers for a group; raises NoFreeWorker or DatabaseUnusable."""
-    judged, deaths = Judged(), 0
-    while True:
-        visit = _Visit(group, judged)
-        try:
-            await executor.run(database, visit.task(), visit.timeout_s, visit.answers)
-        except WorkerLate:
-            visit.absorb(blame=_LATE)
-        except WorkerDied:
-            deaths = 1 if visit.answers else deaths + 1
-            visit.absorb(blame=_DEADLY if deaths > 1 else None)
-        else:
-            visit.absorb()
-            return judged
-        if visit.nothing_left():
-            return judged
+    """All answers for a group; raises NoFreeWorker, DatabaseUnusable, Unavailable."""
+    judged, deaths = Judged(), Counter[tuple[int, int]]()
+    async with executor.lease(database) as lease:
+        end = time.monotonic() + group.group_timeout_s
+        while True:
+            visit = _Visit(group, judged, end)
+            try:
+                await visit.make(lease)
+            except WorkerLate:
+                visit.blame(_OVERDUE if time.monotonic() >= end else _LATE)
+            except WorkerDied as death:
+                deaths[visit.place] += 1
+                if deaths[visit.place] >= _TRIES:
+                    visit.blame(_DEADLY if death.by_its_own_fault else _KILLED)
+            if visit.nothing_left():
+                return judged
+            if time.monotonic() >= end or not await _renewed(lease):
+                return visit.give_up()
+
+
+async def _renewed(lease: Lease) -> bool:
+    try:
+        await lease.renew()
+    except (Unavailable, OSError):
+        return False
+    return True
 
 
 _LATE = {"status": "timeout", "message": "stopped at the deadline, its worker killed"}
-_DEADLY = {"status": "exec_error", "message": "the statement ended its worker process twice"}
+_DEADLY = {"status": "exec_error", "message": "the statement crashed its worker process twice"}
+_KILLED = {"status": "infra_error", "message": "its worker process was killed from outside, twice"}
+_OVERDUE = {"status": "infra_error", "message": "not judged: the time for the whole group is over"}
 
 
 class _Visit:
     """One task at one worker: the golds not known to fail, the predictions not yet judged."""
 
-    def __init__(self, group: Group, judged: Judged) -> None:
-        self.answers: list[Frame] = []
+    def __init__(self, group: Group, judged: Judged, end: float) -> None:
         self._group = group
         self._judged = judged
-        self._golds = [n for n in range(len(group.golds)) if not _failed(judged.golds.get(n))]
-        self._predictions = group.predictions[len(judged.predictions) :]
+        self._end = end
+        self._asked = [n for n in range(len(group.golds)) if not _failed(judged.golds.get(n))]
+        self._golds_to_come = list(self._asked)
+        self._since = time.perf_counter()
 
-    def task(self) -> Frame:
-        """The message to the worker."""
-        return {
+    async def make(self, lease: Lease) -> None:
+        """Ask and take down every answer; raises WorkerLate, WorkerDied."""
+        task = {
             "op": "verify",
-            "golds": [self._group.golds[n] for n in self._golds],
-            "predictions": self._predictions,
+            "golds": [self._group.golds[n] for n in self._asked],
+            "predictions": self._group.predictions[len(self._judged.predictions) :],
             "metrics": self._group.metrics,
             "timeout_s": self._group.timeout_s,
             "gold_timeout_s": self._group.gold_timeout_s,
         }
+        async for answer in lease.ask(task, self._timeout_s):
+            self._take(answer.get("gold") or answer["prediction"])
 
-    def timeout_s(self, answered: int) -> float:
-        """How long the next answer may take."""
-        gold = answered < len(self._golds)
-        return self._group.gold_timeout_s if gold else self._group.timeout_s
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which item is running: (golds to come, predictions judged)."""
+        return (len(self._golds_to_come), len(self._judged.predictions))
 
-    def absorb(self, blame: Frame | None = None) -> None:
-        """Take over the answers; `blame` becomes the answer of the item that was running."""
-        answers = [next(iter(answer.values())) for answer in self.answers]
-        answers += [blame] if blame else []
-        golds = answers[: len(self._golds)]
-        self._judged.golds |= dict(zip(self._golds, golds, strict=False))
-        self._judged.predictions += answers[len(self._golds) :][: len(self._predictions)]
+    def blame(self, answer: Frame) -> None:
+        """Answer in the place of the item that was running."""
+        elapsed_ms = round((time.perf_counter() - self._since) * 1000, 3)
+        self._take(answer | {"elapsed_ms": elapsed_ms})
 
     def nothing_left(self) -> bool:
         """True when every prediction is judged, or no gold can be."""
         all_failed = all(_failed(self._judged.golds.get(n)) for n in range(len(self._group.golds)))
         return all_failed or len(self._judged.predictions) == len(self._group.predictions)
+
+    def give_up(self) -> Judged:
+        """The rest cannot be judged any more: masked, to be sent again."""
+        for n in range(len(self._group.golds)):
+            self._judged.golds.setdefault(n, _OVERDUE)
+        left = len(self._group.predictions) - len(self._judged.predictions)
+        self._judged.predictions += [_OVERDUE] * left
+        return self._judged
+
+    def _take(self, answer: Frame) -> None:
+        if self._golds_to_come:
+            self._judged.golds[self._golds_to_come.pop(0)] = answer
+        else:
+            self._judged.predictions.append(answer)
+        self._since = time.perf_counter()
+
+    def _timeout_s(self, _answered: int) -> float:
+        group = self._group
+        own = group.gold_timeout_s if self._golds_to_come else group.timeout_s
+        return max(0.0, min(own, self._end - time.monotonic()))
 
 
 def _failed(gold: Frame | None) -> bool:

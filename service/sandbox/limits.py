@@ -11,10 +11,12 @@ class Limits:
     """Wall-clock seconds for one prediction; the worker is killed shortly after."""
     gold_timeout_s: float = 60.0
     """Wall-clock seconds for one gold query (golds run once and are kept)."""
+    group_timeout_s: float = 110.0
+    """Wall-clock seconds for a gold and all its predictions; trainers' own limits start at 120."""
     max_gold_rows: int = 1_000_000
     """Rows of a gold result that are kept for comparison."""
     max_gold_bytes: int = 128 * 2**20
-    """Approximate bytes of a gold result that are kept for comparison."""
+    """Approximate bytes of the gold results that a worker keeps, and of those of one request."""
     max_value_bytes: int = 16 * 2**20
     """Length of one string or blob, in the engine itself (SQLITE_LIMIT_LENGTH)."""
     max_sql_bytes: int = 1_000_000

@@ -20,10 +20,22 @@ _PROGRAM = (
     "from service.sandbox.worker import main; main(sys.argv[2])"
 )
 _START_TIMEOUT_S = 30.0
+_SEND_TIMEOUT_S = 10.0
+_STALL_S = 0.25
+_FAULTS = frozenset({-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL})
 
 
 class WorkerDied(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered; `exit_code` as in subprocess, negative for a signal."""
+
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(f"exit code {exit_code}")
+        self.exit_code = exit_code
+
+    @property
+    def by_its_own_fault(self) -> bool:
+        """True if the statement brought it down: a fault in the engine, not a kill from outside."""
+        return self.exit_code in _FAULTS
 
 
 class WorkerLate(Exception):
@@ -37,6 +49,7 @@ class WorkerProcess:
         self._process = process
         self.engine_version = ""
         self.last_path = ""
+        self._length: int | None = None  # of a frame whose header is read, and whose body is not
 
     @classmethod
     async def start(cls, limits: Limits) -> "WorkerProcess":
@@ -75,25 +88,45 @@ class WorkerProcess:
         return self._process.returncode
 
     async def send(self, task: Frame) -> None:
-        """Hand over a task; raises WorkerDied."""
+        """Hand over a task; raises WorkerDied, also for a process that does not take it."""
         assert self._process.stdin
         try:
             self._process.stdin.write(encode(task))
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerDied from error
+            async with asyncio.timeout(_SEND_TIMEOUT_S):
+                await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
+            raise await self._death() from error
 
     async def receive(self, timeout_s: float) -> Frame:
         """The next answer; raises WorkerLate after `timeout_s`, WorkerDied at its end."""
+        try:
+            return await self._receive(timeout_s)
+        except TimeoutError:
+            pass
+        try:
+            # It may have answered in time while this event loop was busy with something else.
+            return await self._receive(_STALL_S)
+        except TimeoutError as error:
+            raise WorkerLate from error
+
+    async def _receive(self, timeout_s: float) -> Frame:
         assert self._process.stdout
         try:
             async with asyncio.timeout(timeout_s):
-                header = await self._process.stdout.readexactly(HEADER.size)
-                return decode(await self._process.stdout.readexactly(HEADER.unpack(header)[0]))
-        except TimeoutError as error:
-            raise WorkerLate from error
-        except (asyncio.IncompleteReadError, ValueError) as error:
-            raise WorkerDied from error
+                if self._length is None:
+                    header = await self._process.stdout.readexactly(HEADER.size)
+                    self._length = HEADER.unpack(header)[0]
+                body = await self._process.stdout.readexactly(self._length)
+            self._length = None
+            return decode(body)
+        except (asyncio.IncompleteReadError, ConnectionResetError, ValueError) as error:
+            raise await self._death() from error
+
+    async def _death(self) -> WorkerDied:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STALL_S):
+                await self._process.wait()
+        return WorkerDied(self.exit_code)
 
     async def kill(self) -> None:
         """End the process group and reap it; harmless when it is gone."""

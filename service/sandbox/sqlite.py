@@ -19,7 +19,7 @@ from service.sandbox.result import QueryStatus
 _READ_PRAGMAS = frozenset(
     "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list "
     "collation_list function_list compile_options encoding page_count page_size "
-    "schema_version user_version".split()
+    "schema_version user_version data_version".split()
 )
 _DENIED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
 _HANDLER_OPS = 5_000  # virtual machine steps between two looks at the clock, well under 1 ms
@@ -30,10 +30,12 @@ Reads = set[tuple[str, str]]
 class Failure(Exception):
     """A statement that gave no usable result: a value for the caller, raised to leave the rows."""
 
-    def __init__(self, status: QueryStatus, message: str) -> None:
+    def __init__(self, status: QueryStatus, message: str, *, corrupt: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.corrupt = corrupt
+        """The database file itself is damaged."""
 
 
 class Connection:
@@ -66,7 +68,7 @@ class Connection:
         try:
             yield cursor.execute(sql)
         except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError) as error:
-            raise Failure(*_classify(error)) from None
+            raise failure_of(error) from None
         finally:
             cursor.close()
             self._deadline = float("inf")
@@ -83,6 +85,10 @@ class Connection:
     ) -> int:
         if action == sqlite3.SQLITE_READ and first:
             self._reads.add((first, second or ""))
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_UPDATE and (first, schema) == ("sqlite_master", "main"):
+            # Asked when a virtual table (json_each, FTS5, R-tree) says what columns it has. A real
+            # UPDATE of that table is refused by SQLite itself.
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_OK if _ALLOWED.get(action, _never)(first, second) else _DENY
 
@@ -133,9 +139,18 @@ _BY_MESSAGE: tuple[tuple[str, QueryStatus], ...] = (
 )
 
 
-def _classify(error: Exception) -> tuple[QueryStatus, str]:
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_OURS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}) | _CORRUPT
+
+
+def failure_of(error: Exception) -> Failure:
+    """What an error of the engine means; ours where neither gold nor prediction can help it."""
     message = str(error)[:500] or type(error).__name__
     if isinstance(error, MemoryError):
-        return "too_large", "the statement needs more memory than a worker may use"
+        return Failure("too_large", "the statement needs more memory than a worker may use")
+    # The low byte is the primary result code; the rest only says more.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code in _OURS:
+        return Failure("infra_error", message, corrupt=code in _CORRUPT)
     found = (status for part, status in _BY_MESSAGE if part in message)
-    return next(found, "exec_error"), message
+    return Failure(next(found, "exec_error"), message)

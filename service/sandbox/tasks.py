@@ -14,7 +14,7 @@ from typing import Any
 from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import Connection, Failure
+from service.sandbox.sqlite import Connection, Failure, failure_of
 from service.text2sql.compare import JUDGES, GoldRows, Judge
 
 _OPEN_DATABASES = 8
@@ -54,7 +54,7 @@ class Tasks:
             try:
                 self._open[key] = Connection(task["path"], self._limits)
             except sqlite3.Error as error:
-                raise Failure("infra_error", f"cannot open the database: {error}") from None
+                raise failure_of(error) from None
         self._open.move_to_end(key)
         return self._open[key]
 
@@ -62,16 +62,23 @@ class Tasks:
 
     def _verify(self, task: Frame) -> Iterator[Frame]:
         golds: list[GoldRows] = []
+        room = self._limits.max_gold_bytes
         for sql in task["golds"]:
-            answer, rows = self._gold(task, sql)
+            answer, rows = self._gold(task, sql, room)
             yield {"gold": answer}
-            golds += [rows] if rows else []
-        if golds:
-            connection = self._connection(task, "prediction")
-            for sql in task["predictions"]:
-                yield {"prediction": _judge(connection, sql, golds, task)}
+            if rows:
+                golds.append(rows)
+                room -= rows.size
+        for sql in task["predictions"] if golds else ():
+            yield {"prediction": self._prediction(task, sql, golds)}
 
-    def _gold(self, task: Frame, sql: str) -> tuple[Frame, GoldRows | None]:
+    def _prediction(self, task: Frame, sql: str, golds: list[GoldRows]) -> Frame:
+        try:
+            return _judge(self._connection(task, "prediction"), sql, golds, task)
+        except Failure as failure:  # to open the file
+            return _failed(failure)
+
+    def _gold(self, task: Frame, sql: str, room: int) -> tuple[Frame, GoldRows | None]:
         start = time.perf_counter()
         try:
             rows, cached = self._golds.get(
@@ -79,6 +86,8 @@ class Tasks:
                 lambda: self._connection(task, "gold").run(sql, task["gold_timeout_s"]),
                 sql,
             )
+            if rows.size > room:
+                raise Failure("too_large", "the golds of this request are too large together")
         except Failure as failure:
             return _failed(failure) | {"elapsed_ms": _since(start)}, None
         answer = {"status": "ok", "rows": len(rows.rows), "columns": rows.columns}
@@ -160,7 +169,8 @@ def _stream(
 
 
 def _failed(failure: Failure) -> Frame:
-    return {"status": failure.status, "message": failure.message}
+    damage = {"corrupt": True} if failure.corrupt else {}
+    return {"status": failure.status, "message": failure.message} | damage
 
 
 def _since(start: float) -> float:

@@ -12,6 +12,7 @@ three steps: made from the gold, fed with batches of rows, asked for its value.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from service.text2sql.sqltext import orders_rows
@@ -22,11 +23,18 @@ Row = tuple[Any, ...]
 class GoldRows:
     """A gold result that is kept for comparison."""
 
-    def __init__(self, sql: str, columns: int, rows: list[Row]) -> None:
+    def __init__(self, sql: str, columns: int, rows: list[Row], size: int = 0) -> None:
         self.columns = columns
         self.rows = rows
+        self.size = size
+        """Approximate bytes."""
         self.ordered = orders_rows(sql)
         self.distinct = frozenset(rows)
+
+    @cached_property
+    def counted(self) -> Counter[Row]:
+        """How often each typed row is there."""
+        return Counter(map(_typed, self.rows))
 
 
 class Judge(Protocol):
@@ -63,29 +71,28 @@ class Strict:
     """Multiset of typed rows, in the gold's order where the gold orders."""
 
     def __init__(self, gold: GoldRows, columns: int) -> None:
-        self._rows = gold.rows
-        self._left = None if gold.ordered else Counter(map(_typed, gold.rows))
+        self._gold = gold
         self._possible = columns == gold.columns
         self._count = 0
+        self._seen: Counter[Row] = Counter()
 
     def feed(self, rows: Sequence[Row]) -> bool:
         """Stop at the first row that is too many, out of place or of another type."""
         start, self._count = self._count, self._count + len(rows)
-        if not self._possible or self._count > len(self._rows):
+        if not self._possible or self._count > len(self._gold.rows):
             return False
-        if self._left is None:
-            pairs = zip(rows, self._rows[start : self._count], strict=True)
+        if self._gold.ordered:
+            pairs = zip(rows, self._gold.rows[start : self._count], strict=True)
             return all(_typed(mine) == _typed(theirs) for mine, theirs in pairs)
-        return all(self._take(row) for row in rows)
+        return all(self._take(_typed(row)) for row in rows)
 
     def _take(self, row: Row) -> bool:
-        assert self._left is not None
-        self._left[_typed(row)] -= 1
-        return self._left[_typed(row)] >= 0
+        self._seen[row] += 1
+        return self._seen[row] <= self._gold.counted[row]
 
     def value(self) -> float:
         """1.0 if exactly the gold's rows were seen."""
-        return float(self._possible and self._count == len(self._rows))
+        return float(self._possible and self._count == len(self._gold.rows))
 
 
 JUDGES: dict[str, type[BirdEx] | type[Strict]] = {"bird_ex": BirdEx, "strict": Strict}

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from service import __version__
+from service.errors import DatabaseUnusable
 from service.sandbox.executor import Executor
 from service.sandbox.judging import Group, Judged, judge
 from service.text2sql.completion import extract_sql
@@ -41,14 +42,15 @@ class Verifier:
         DatabaseUnusable or NoFreeWorker.
         """
         database = self._registry.get(task.db_id)
+        sha256 = await self._registry.sha256_async(task.db_id)
         sqls = [_sql(prediction, task.extract) for prediction in task.predictions]
         distinct = tuple(dict.fromkeys(sql for sql in sqls if sql is not None))
         judged = await judge(self._executor, database.path, self._group(task, distinct))
-        gold = _gold_report(judged)
+        gold = _gold_report(task.db_id, judged)
         answers = dict(zip(distinct, judged.predictions, strict=False))
         return VerifyReport(
             db_id=task.db_id,
-            database_sha256=await self._registry.sha256_async(task.db_id),
+            database_sha256=sha256,
             verifier_version=self.version,
             gold=gold,
             verdicts=[_verdict(sql, answers, gold, task) for sql in sqls],
@@ -62,6 +64,7 @@ class Verifier:
             metrics=task.metrics,
             timeout_s=min(task.timeout_s or limits.query_timeout_s, limits.query_timeout_s),
             gold_timeout_s=limits.gold_timeout_s,
+            group_timeout_s=limits.group_timeout_s,
         )
 
 
@@ -70,10 +73,14 @@ def _sql(prediction: str, extract: Extract) -> str | None:
     return prediction if extract == "none" else extract_sql(prediction, extract)
 
 
-def _gold_report(judged: Judged) -> GoldReport:
-    """The first usable gold, or the first failure."""
+def _gold_report(db_id: str, judged: Judged) -> GoldReport:
+    """The first usable gold, or the first failure; raises DatabaseUnusable for a damaged file."""
     answers = [judged.golds[n] for n in sorted(judged.golds)]
     answer = next((a for a in answers if a["status"] == "ok"), answers[0])
+    if answer.get("corrupt"):
+        raise DatabaseUnusable(
+            f"the database file of {db_id!r} is damaged: {answer['message']}", param="db_id"
+        )
     return GoldReport(
         status=cast(Any, _GOLD_STATUS.get(answer["status"], "gold_error")),
         rows=answer.get("rows"),
@@ -95,7 +102,7 @@ def _verdict(
         status=status,
         reward=reward,
         masked=status in MASKED,
-        retryable=status == "infra_error",
+        retryable=status == "infra_error" and not answer.get("corrupt"),
         metrics=metrics,
         components=components,
         flags=answer.get("flags", []),
