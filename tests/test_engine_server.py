@@ -4,7 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,23 @@ with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])):
 """
 BROKEN = "print('INFO loading'); raise ValueError('no such model')"
 SILENT = "import time; time.sleep(60)"
+DEAF = """
+import signal, time
+from pathlib import Path
+signal.signal(signal.SIGTERM, lambda *_: Path(__file__).with_name("told").touch())
+while True:
+    time.sleep(1)
+"""
+SERVES_ONCE_ITS_LOG_IS_GONE = (
+    """
+import time
+from pathlib import Path
+while (Path(__file__).parents[3] / "logs" / "engine.log").exists():
+    time.sleep(0.02)
+time.sleep(1)  # Longer than the pause between two looks at the log.
+"""
+    + SERVES
+)
 
 
 @pytest.fixture
@@ -48,7 +66,9 @@ class StandIn:
         self.runner = runner
         self.says: list[str] = []
 
-    def start(self, script: str, start_timeout_s: float = 60) -> LocalEngine:
+    def start(
+        self, script: str, start_timeout_s: float = 60, say: Callable[[str], None] | None = None
+    ) -> LocalEngine:
         package = self.folder / "vllm" / "entrypoints" / "openai"
         package.mkdir(parents=True)
         for folder in (package, package.parent, package.parents[1]):
@@ -60,7 +80,7 @@ class StandIn:
             log_path=self.folder / "logs" / "engine.log",
             start_timeout_s=start_timeout_s,
             generate_timeout_s=10,
-            say=self.says.append,
+            say=say or self.says.append,
             pause_s=0.01,
         )
         self.runner.run(self.engine.start())
@@ -68,6 +88,13 @@ class StandIn:
 
     def wait(self, status: EngineStatus) -> None:
         self.runner.run(until(self.engine, status, 60))
+
+
+async def there(path: Path) -> None:
+    """Wait until a file exists, a minute at most."""
+    async with asyncio.timeout(60):
+        while not path.exists():
+            await asyncio.sleep(0.01)
 
 
 def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
@@ -107,6 +134,41 @@ def test_a_server_that_is_never_ready_is_ended(stand_in: StandIn) -> None:
     assert engine.pid is None
 
 
+def test_a_log_that_somebody_removes_does_no_harm(stand_in: StandIn) -> None:
+    engine = stand_in.start(SERVES_ONCE_ITS_LOG_IS_GONE)
+    log = stand_in.folder / "logs" / "engine.log"
+    stand_in.runner.run(there(log))
+    log.unlink()
+    stand_in.wait("ready")
+    family(engine)[-1].kill()
+    stand_in.wait("starting")
+    assert any("ended with code 137: see " in line for line in stand_in.says)
+
+
+def test_a_server_that_cannot_be_spawned_is_given_up(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    engine = stand_in.start(SERVES)
+    stand_in.wait("failed")
+    assert "No such file" in engine.state.detail
+    assert "given up after 4 failures" in engine.state.detail
+
+
+def test_no_error_of_ours_leaves_the_engine_starting_for_ever(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    def say(line: str) -> None:
+        if "warming up" in line:
+            raise ValueError("nobody listens")
+
+    engine = stand_in.start(SERVES, say=say)
+    stand_in.wait("failed")
+    assert engine.state.detail == "ValueError: nobody listens"
+    assert engine.pid is None
+    assert "Traceback" in caplog.text
+
+
 @pytest.mark.parametrize("script", [SERVES, SILENT])
 def test_close_leaves_no_process(stand_in: StandIn, script: str) -> None:
     engine = stand_in.start(script)
@@ -118,6 +180,16 @@ def test_close_leaves_no_process(stand_in: StandIn, script: str) -> None:
     stand_in.runner.run(engine.close())
     assert eventually_gone(pids)
     assert engine.pid is None
+
+
+def test_a_close_while_a_deaf_server_is_ended_kills_it_at_once(stand_in: StandIn) -> None:
+    engine = stand_in.start(DEAF, start_timeout_s=3)
+    stand_in.runner.run(there(stand_in.folder / "vllm" / "entrypoints" / "openai" / "told"))
+    pids = [process.pid for process in family(engine)]
+    began = time.monotonic()
+    stand_in.runner.run(engine.close())
+    assert time.monotonic() - began < 5
+    assert eventually_gone(pids)
 
 
 def test_the_log_of_the_run_before_is_kept(stand_in: StandIn) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 600.0
 """Seconds of service after which earlier failures are forgotten."""
 _TAIL_BYTES = 65_536
+_LOG = logging.getLogger(__name__)
 
 
 class _Fault(Exception):
@@ -36,7 +38,7 @@ class LocalEngine:
 
     Ready means that a greedy and a sampled completion came back. A server that ends or stops
     answering is started again after `pause_s` times 2, 4, 8; after four failures in a row the
-    state is `failed`.
+    state is `failed`. What the system refuses (a full disk, no more processes) is such a failure.
     """
 
     def __init__(
@@ -113,12 +115,19 @@ class LocalEngine:
         )
 
     async def _supervise(self) -> None:
+        try:
+            await self._keep_running()
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task: the state has to tell.
+            _LOG.exception("the engine is no longer looked after")
+            self._set("failed", f"{type(error).__name__}: {error}")
+
+    async def _keep_running(self) -> None:
         failures = 0
         while failures < _MAX_FAILURES:
             began = time.monotonic()
             try:
                 await self._run()
-            except _Fault as fault:
+            except (_Fault, OSError) as fault:
                 steady = time.monotonic() - began > _STEADY_S
                 failures = 1 if steady else failures + 1
                 await self._pause(str(fault), failures)
@@ -134,17 +143,23 @@ class LocalEngine:
     async def _run(self) -> None:
         """One life of the server; ends with _Fault, or by being cancelled."""
         port = _free_port()
+        process = self._process = await self._spawn(port)
         url = f"http://127.0.0.1:{port}"
         client = EngineClient(url, timeout_s=self._generate_timeout_s)
-        process = self._process = await self._spawn(port)
         try:
             await self._wait_until_ready(process, client)
             self._client = client
             self._set("ready", f"{self._served.name} answers on {url}")
             await self._watch(process, client)
         finally:
-            self._client = self._process = None
-            await _end(process)
+            self._client = None
+            await self._end(process, client)
+
+    async def _end(self, process: asyncio.subprocess.Process, client: EngineClient) -> None:
+        try:
+            await _end_group(process)
+        finally:
+            self._process = None
             await client.close()
 
     async def _spawn(self, port: int) -> asyncio.subprocess.Process:
@@ -199,9 +214,13 @@ class LocalEngine:
         raise _Fault(f"the model server ended with code {process.returncode}: {reason}")
 
     def _log_tail(self) -> str:
-        with self._log_path.open("rb") as log:
-            log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            return log.read().decode(errors="replace")
+        """The end of what this run of the server wrote; empty if somebody took the log away."""
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def _set(self, status: EngineStatus, detail: str) -> None:
         state = EngineState(status, detail)
@@ -217,12 +236,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the group: the keeper does it on SIGTERM, and whatever is left is killed."""
-    if process.returncode is None:
-        process.terminate()
-        with contextlib.suppress(TimeoutError):
+async def _end_group(process: asyncio.subprocess.Process) -> None:
+    """End the group: the keeper does it on SIGTERM, and whatever is left is killed.
+
+    Cancelled while it waits, it kills at once.
+    """
+    try:
+        with contextlib.suppress(TimeoutError, ProcessLookupError):
+            process.terminate()
             await asyncio.wait_for(process.wait(), _GRACE_S + 2)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
