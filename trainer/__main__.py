@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
 from service.jobs.rundir import RunDir, RunError, RunState, RunStatus
 from service.jobs.spec import RunRequest
+from trainer.allocator import keep_freed_memory
 from trainer.checkpoint import partial_path
 from trainer.errors import RunFailed
 from trainer.lock import hold_lock
@@ -65,6 +66,7 @@ def _train(run: RunDir, stopper: Stopper) -> None:
     request = _read_request(run)
     step = max(run.checkpoints(), default=0)
     run.write_status(RunStatus(state="starting", step=step, max_steps=request.spec.max_steps))
+    keep_freed_memory()
     # Imported here: torch takes seconds, a misspelt job should not.
     from trainer.stage import run_grpo
 

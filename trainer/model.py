@@ -1,5 +1,7 @@
 """The base model from its local folder: tokenizer, sizes, weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,18 @@ def load_policy(folder: Path, *, all_weights: bool) -> Any:
         attn_implementation="sdpa" if on_gpu else "eager",
         local_files_only=True,
     )
+
+
+@contextmanager
+def attention(model: Any, implementation: str) -> Iterator[None]:
+    """Use another implementation of attention for a while."""
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    usual = bare.config._attn_implementation
+    bare.set_attn_implementation(implementation)
+    try:
+        yield
+    finally:
+        bare.set_attn_implementation(usual)
 
 
 def _check_folder(folder: Path) -> None:
