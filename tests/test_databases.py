@@ -1,8 +1,11 @@
 """Finding databases: the published layouts, and every file that should be refused."""
 
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -81,6 +84,51 @@ def test_unfinished_changes_beside_the_file_are_refused(make_database: Make) -> 
         registry.get("wal")
     writer.close()
     assert registry.get("wal").path == path
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_unfinished_changes_are_noticed_after_the_first_look(
+    registry: DatabaseRegistry, shop: Path, suffix: str
+) -> None:
+    beside = shop.with_name(shop.name + suffix)
+    registry.get("shop")
+    beside.write_bytes(b"")
+    assert registry.get("shop").path == shop
+    beside.write_bytes(b"changes")
+    with pytest.raises(DatabaseUnusable, match=beside.name):
+        registry.get("shop")
+    beside.unlink()
+    assert registry.get("shop").path == shop
+
+
+@contextmanager
+def _as_an_ordinary_user() -> Iterator[None]:
+    root = os.geteuid() == 0  # whom no permission stops
+    if root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_read_is_named() -> None:
+    # Not below tmp_path, which is closed to other users as a whole.
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        closed = Path(name) / "bird" / "closed"
+        closed.mkdir(parents=True)
+        closed.chmod(0)
+        with _as_an_ordinary_user(), pytest.raises(SettingsError) as caught:
+            DatabaseRegistry.scan([Path(name)])
+        closed.chmod(0o700)
+    assert f"{closed} cannot be read (Permission denied)" in caught.value.message
+
+
+def test_a_folder_with_an_impossible_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="File name too long"):
+        DatabaseRegistry.scan([tmp_path / ("x" * 300)])
 
 
 def test_the_hash_follows_the_file(registry: DatabaseRegistry, shop: Path) -> None:

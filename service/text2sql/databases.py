@@ -1,6 +1,7 @@
 """Which databases there are: files found under the data folders, by BIRD's and Spider's layout."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from service.errors import DatabaseUnusable, SettingsError, UnknownDatabase
 
 _LEVELS = 4  # of folders below a data folder
 _SQLITE_HEADER = b"SQLite format 3\0"
+_BESIDE = ("-wal", "-journal")  # where SQLite keeps changes that the file does not have yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,11 @@ class DatabaseRegistry:
     def scan(cls, folders: Sequence[Path]) -> "DatabaseRegistry":
         """Every `<db_id>/<db_id>.sqlite` within four levels; symbolic links are not followed.
 
-        Raises SettingsError for a folder that is not there and for a db_id found twice.
+        Raises SettingsError for a folder that is not there or cannot be read, and for a db_id found
+        twice.
         """
         found: dict[str, Database] = {}
         for folder in folders:
-            if not folder.is_dir():
-                raise SettingsError(f"VERISQL_DATA_DIR: {folder} is not a folder", param="data_dir")
             for path in _sqlite_files(folder, _LEVELS):
                 other = found.get(path.stem)
                 if other and other.path != path:
@@ -62,7 +63,8 @@ class DatabaseRegistry:
     def get(self, db_id: str) -> Database:
         """The database of that name, its file looked at; raises UnknownDatabase, DatabaseUnusable.
 
-        The file is read again only when its size or time of change says that it is another.
+        The file is read again only when its size or time of change, or those of SQLite's files
+        beside it, say that it is another.
         """
         database = self._databases.get(db_id)
         if database is None:
@@ -70,7 +72,7 @@ class DatabaseRegistry:
                 f"no database is registered as {db_id[:200]!r}; GET /databases lists them",
                 param="db_id",
             )
-        signature = _signature(database)
+        signature = _signature(database) + _signature_beside(database)
         if self._checked.get(db_id) != signature:
             _check(database)
             self._checked[db_id] = signature
@@ -93,12 +95,23 @@ class DatabaseRegistry:
 
 
 def _sqlite_files(folder: Path, levels: int) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            if entry.is_dir(follow_symlinks=False) and levels > 0:
-                yield from _sqlite_files(Path(entry.path), levels - 1)
-            elif entry.is_file(follow_symlinks=False) and entry.name == f"{folder.name}.sqlite":
-                yield Path(entry.path)
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False) and levels > 0:
+            yield from _sqlite_files(Path(entry.path), levels - 1)
+        elif entry.is_file(follow_symlinks=False) and entry.name == f"{folder.name}.sqlite":
+            yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        why = "is not a folder"
+        raise SettingsError(f"VERISQL_DATA_DIR: {folder} {why}", param="data_dir") from error
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}): make it readable, or name other folders"
+        raise SettingsError(f"VERISQL_DATA_DIR: {folder} {why}", param="data_dir") from error
 
 
 def _signature(database: Database) -> tuple[int, ...]:
@@ -109,6 +122,16 @@ def _signature(database: Database) -> tuple[int, ...]:
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
+def _signature_beside(database: Database) -> tuple[int, ...]:
+    """Size and time of change of each file beside it; nothing where there is none."""
+    found: list[int] = []
+    for number, suffix in enumerate(_BESIDE):
+        with contextlib.suppress(OSError):
+            stat = os.stat(f"{database.path}{suffix}")
+            found += [number, stat.st_size, stat.st_mtime_ns]
+    return tuple(found)
+
+
 def _check(database: Database) -> None:
     try:
         with database.path.open("rb") as file:
@@ -117,7 +140,7 @@ def _check(database: Database) -> None:
         raise _unusable(database, f"cannot be read ({error.strerror})") from error
     if header != _SQLITE_HEADER:
         raise _unusable(database, "is not an SQLite file" if header else "is empty")
-    for suffix in ("-wal", "-journal"):
+    for suffix in _BESIDE:
         beside = database.path.with_name(database.path.name + suffix)
         if beside.exists() and beside.stat().st_size:
             raise _unusable(
