@@ -121,7 +121,7 @@ def evaluation(
 
         def done(outcome: Outcome) -> None:
             nonlocal right
-            right += outcome.metrics.get(metrics[0]) == 1.0
+            right += outcome.right(metrics[0])
             bar.update(task, advance=1, right=right)
 
         outcomes = evaluate(client, questions, metrics, concurrency, done)

@@ -21,6 +21,10 @@ class Outcome:
     masked: bool
     message: str | None = None
 
+    def right(self, metric: str) -> bool:
+        """By that metric; no SQL is never right, though it equals a gold that finds no rows."""
+        return self.status != "no_sql" and self.metrics.get(metric) == 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -55,8 +59,8 @@ def evaluate(
 ) -> list[Outcome]:
     """Ask every question, greedy, one generation; outcomes in the questions' order.
 
-    `done` is called as each comes in. An answer that fails counts as wrong; a gold that fails is
-    masked and left out of the accuracy.
+    `done` is called as each comes in. An answer that fails, or that has no SQL, counts as wrong; a
+    gold that fails is masked and left out of the accuracy.
     """
 
     def one(question: Question) -> Outcome:
@@ -77,7 +81,7 @@ def accuracies(outcomes: Sequence[Outcome], metric: str) -> Iterator[Accuracy]:
             for outcome in outcomes
             if not outcome.masked and name in (outcome.question.difficulty, "all")
         ]
-        right = sum(outcome.metrics.get(metric, 0.0) == 1.0 for outcome in judged)
+        right = sum(outcome.right(metric) for outcome in judged)
         yield Accuracy(name, right, len(judged))
 
 

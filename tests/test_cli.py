@@ -89,6 +89,23 @@ def test_eval_counts_right_answers_by_difficulty(
     assert "1 left out" in done.stdout
 
 
+def test_no_sql_is_not_right_though_the_gold_finds_nothing(
+    service: Service, double: EngineDouble, tmp_path: Path
+) -> None:
+    gold = "SELECT 1 FROM store WHERE 0"
+    rows = [{"db_id": "alpine_retail", "question": "a", "SQL": gold}]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    output = tmp_path / "out.json"
+    arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output", str(output))
+    found = []
+    for text in ("I do not know.", f"```sql\n{gold}\n```"):
+        double.text = text
+        assert _verisql(*arguments).returncode == 0
+        report = json.loads(output.read_text())
+        found.append((report["answers"][0]["status"], report["accuracy"]["bird_ex"][-1]["right"]))
+    assert found == [("no_sql", 0), ("match", 1)]
+
+
 def test_an_unknown_database_ends_an_evaluation(service: Service, tmp_path: Path) -> None:
     (tmp_path / "q.json").write_text('[{"db_id": "no", "question": "a", "SQL": "SELECT 1"}]')
     done = _verisql("eval", str(tmp_path / "q.json"), "--url", service.url)
