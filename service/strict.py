@@ -17,6 +17,9 @@ class StrictModel(BaseModel):
     @classmethod
     def _know_every_field(cls, value: Any) -> Any:
         given = value if isinstance(value, dict) else {}
+        broken = [name for name, text in _texts(given) if not _is_unicode(text)]
+        if broken:
+            raise ValueError(f"{broken[0]!a} holds half of a surrogate pair, which no text may")
         unknown = [name for name in given if name not in cls.model_fields]
         if unknown:
             name = str(unknown[0])[:100]
@@ -25,13 +28,12 @@ class StrictModel(BaseModel):
             raise PydanticCustomError(
                 "unknown_field", "unknown field '{name}'; {hint}", {"name": name, "hint": hint}
             )
-        broken = [name for name, text in _texts(given) if not _is_unicode(text)]
-        if broken:
-            raise ValueError(f"{broken[0]} holds half of a surrogate pair, which no text may")
         return value
 
 
 def _texts(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every text by the name of its field, the names themselves first."""
+    yield from ((name, name) for name in given)
     for name, value in given.items():
         if isinstance(value, str):
             yield name, value

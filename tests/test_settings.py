@@ -49,6 +49,18 @@ def test_several_data_folders_are_split(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings().data_dirs == [Path("/a"), Path("/b/c")]
 
 
+@pytest.mark.parametrize(
+    ("variable", "attribute"),
+    [("HOME", "home_path"), ("MODELS_DIR", "models_path"), ("DATA_DIR", "data_dirs")],
+)
+def test_the_folder_of_a_user_who_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, attribute: str
+) -> None:
+    monkeypatch.setenv(PREFIX + variable, "~nosuchuser/x")
+    with pytest.raises(SettingsError, match=f"VERISQL_{variable}=~nosuchuser/x"):
+        getattr(load_settings(), attribute)
+
+
 def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERISQL_PORT", "1")
     assert load_settings(port=2).port == 2

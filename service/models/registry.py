@@ -26,6 +26,7 @@ from service.models.sources import Caller, HubSource, Source, SourceFailed
 from service.models.wheels import WheelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<commit>.*))?")
+_SHOWN_NAME = 200  # characters of a wrong name that are repeated to the caller
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -61,7 +62,6 @@ def resolve_model(
     """
     wanted = _parse(name)
     if isinstance(wanted, Path):
-        check_folder(wanted)
         return ServedModel(wanted.name, fingerprint(wanted), wanted)
     try:
         return _cached(wanted, models_dir) or _make(
@@ -77,27 +77,41 @@ def check_model(name: str, models_dir: Path) -> None:
     Whether a source answers is known only once it is asked, so a known model's name always passes,
     wherever `models_dir` is.
     """
-    wanted = _parse(name)
-    if isinstance(wanted, Path):
-        check_folder(wanted)
+    _parse(name)
 
 
 def _parse(name: str) -> _Wanted | Path:
+    """What the name means; a folder has been checked."""
     if known := KNOWN.get(name):
         hub = HubSource(known.hub_id, known.hub_revision)
         return _Wanted(name, name, (hub, WheelSource(known.wheels)))
-    folder = Path(name).expanduser()
-    if folder.exists() or name.startswith(("/", "./", "../", "~")):
-        return folder.resolve()
+    if folder := _parse_folder(name):
+        return folder
     if match := _HUB_ID.fullmatch(name):
         return _parse_hub_id(name, match["commit"])
     near = get_close_matches(name, KNOWN, n=1)
     hint = f"did you mean {near[0]}? It" if near else "it"
     raise ModelUnavailable(
-        f"no model is named {name!r}: {hint} is one of {', '.join(sorted(KNOWN))}, a folder, or "
-        "org/name@commit of the Hugging Face hub",
+        f"no model is named {name[:_SHOWN_NAME]!r}: {hint} is one of {', '.join(sorted(KNOWN))}, "
+        "a folder, or org/name@commit of the Hugging Face hub",
         param="model",
     )
+
+
+def _parse_folder(name: str) -> Path | None:
+    try:
+        folder = Path(name).expanduser()
+        if not folder.exists() and not name.startswith(("/", "./", "../", "~")):
+            return None
+        folder = folder.resolve()
+        check_folder(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long, no such user, a circle of links, not ours to read, a NUL byte.
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelUnavailable(
+            f"{name[:_SHOWN_NAME]!r} names no folder with a model: {why}", param="model"
+        ) from error
+    return folder
 
 
 def _parse_hub_id(name: str, commit: str | None) -> _Wanted:
