@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from service import __version__
 from service.api import databases, errors, generate, health, train_jobs, verify
-from service.api.auth import require_key
+from service.api.auth import KeyGuard
 from service.api.deps import Parts
 from service.api.middleware import RequestContext
 from service.demo import build_demo
@@ -51,12 +51,12 @@ def create_app(
         responses={"default": {"model": errors.ErrorBody, "description": "Every error."}},
     )
     errors.install(app)
-    app.add_middleware(
+    app.add_middleware(KeyGuard, keys=settings.api_key_set)
+    app.add_middleware(  # the last one added is the outermost
         RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
     )
-    app.include_router(health.router)
-    for part in (generate, verify, train_jobs, databases):
-        app.include_router(part.router, dependencies=[Depends(require_key)])
+    for part in (health, generate, verify, train_jobs, databases):
+        app.include_router(part.router)
     return app
 
 
@@ -121,7 +121,7 @@ async def _start_jobs(
     store = JobStore(settings.store_address)
     await store.open()
     stack.push_async_callback(store.close)
-    preparer = Preparer(data_dirs, settings.models_path, settings.query_timeout_s)
+    preparer = Preparer(data_dirs, settings.models_path, settings.limits)
     supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)

@@ -115,6 +115,31 @@ def test_without_a_valid_key_only_health_answers(locked: TestClient, header: str
     assert locked.get("/readyz", headers=headers).status_code == 200
 
 
+def test_a_strangers_body_is_neither_received_nor_parsed(locked: TestClient) -> None:
+    asked: list[bool] = []
+
+    def body() -> Iterator[bytes]:
+        asked.append(True)
+        yield b"{"
+
+    headers = {"content-type": "application/json", "X-Request-ID": "mine"}
+    response = locked.post("/verify", content=body(), headers=headers)
+    check_error(response, 401, "unauthorized", "authorization")
+    assert (response.headers["X-Request-ID"], response.headers["Connection"]) == ("mine", "close")
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/redoc", "/healthz/", "/train-jobs/x/logs"])
+def test_a_stranger_does_not_learn_which_paths_there_are(locked: TestClient, path: str) -> None:
+    check_error(locked.get(path), 401, "unauthorized", "authorization")
+    check_error(locked.post("/healthz"), 401, "unauthorized", "authorization")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+def test_health_and_documentation_need_no_key(locked: TestClient, path: str) -> None:
+    assert locked.get(path).status_code == 200
+
+
 @pytest.mark.parametrize("key", ["one", "two"])
 def test_each_key_opens_the_service(locked: TestClient, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"}

@@ -1,9 +1,13 @@
 """One error body everywhere: a table of bad requests, each with its code and its field."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+
+from service.settings import Settings
 
 GOLD = "SELECT 1"
 VERIFY = {"db_id": "shop", "gold_sql": GOLD, "predictions": ["SELECT 1"]}
@@ -83,6 +87,49 @@ def test_a_body_that_is_no_json_object_is_refused(
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"db_id": ' + b"1" * 6000 + b"}", "a number has more than 4300 digits"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'{"db_id": "\xff"}', "not UTF-8 at byte 11"),
+        (b"{", "at character 1"),
+    ],
+)
+def test_an_unreadable_body_is_told_why(client: TestClient, body: bytes, said: str) -> None:
+    response = client.post("/verify", content=body, headers={"content-type": "application/json"})
+    assert said in check_error(response, 400, "invalid_json", None)
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/verify", VERIFY | {HALF: 1}),
+        ("/verify", VERIFY | {"db_id": HALF}),
+        ("/train-jobs", JOB | {"metadata": {HALF: "x"}}),
+        ("/train-jobs", JOB | {"name": HALF}),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_in_names_and_values(
+    client: TestClient, path: str, body: dict[str, Any]
+) -> None:
+    headers = {"content-type": "application/json"}
+    response = client.post(path, content=json.dumps(body), headers=headers)
+    assert "surrogate" in check_error(response, 422, "invalid_request", None)
+
+
+def test_a_message_with_half_a_surrogate_pair_can_be_sent(
+    client: TestClient, app_settings: Settings
+) -> None:
+    rows = [{"db_id": HALF, "question": "?", "SQL": GOLD}]
+    (Path(app_settings.data_dir) / "half.json").write_text(json.dumps(rows))
+    response = client.post("/train-jobs", json=JOB | {"train_data": "half.json"})
+    assert "\\ud800" in check_error(response, 422, "invalid_request", "train_data")
+
+
 def test_a_huge_body_is_refused_declared_or_streamed(client: TestClient) -> None:
     huge = b'{"x": "' + b"x" * (4 * 2**20) + b'"}'
     headers = {"content-type": "application/json"}
@@ -115,6 +162,10 @@ def test_a_bad_generate_request_is_named(
 
 BAD_JOBS: list[tuple[dict[str, Any], int, str, str]] = [
     ({"base_model": "no/such-model"}, 422, "model_unavailable", "base_model"),
+    ({"base_model": "a" * 300}, 422, "model_unavailable", "base_model"),
+    ({"base_model": "/" + "a" * 300}, 422, "model_unavailable", "base_model"),
+    ({"base_model": "~nosuchuser/x"}, 422, "model_unavailable", "base_model"),
+    ({"base_model": "/a\0b"}, 422, "model_unavailable", "base_model"),
     ({"train_data": "/etc/passwd"}, 422, "unknown_dataset", "train_data"),
     ({"train_data": "../../x.json"}, 422, "unknown_dataset", "train_data"),
     ({"recipe": ["sft"]}, 422, "invalid_request", "recipe.0"),

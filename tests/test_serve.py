@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -101,6 +102,20 @@ def test_an_attack_over_http_leaves_the_service_honest(service: Service) -> None
     assert found[4] == "match"
 
 
+def test_an_upload_without_a_key_is_refused_before_its_body_comes(tmp_path: Path) -> None:
+    service = Service(tmp_path / "home", VERISQL_API_KEYS="secret")
+    head = "POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    try:
+        address = ("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(head.encode() + b"5\r\n12345\r\n")  # and nothing more
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    finally:
+        service.kill()
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b'"code":"unauthorized"' in answer
+
+
 def _refused(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "service", "serve", *arguments],
@@ -130,6 +145,10 @@ def test_a_port_in_use_is_said_in_one_line(service: Service, tmp_path: Path) -> 
         ({"VERISQL_ENGINE": "local", "VERISQL_MODEL": "/nowhere/at/all"}, "/nowhere/at/all"),
         ({"VERISQL_STORE_URL": "mysql://x"}, "VERISQL_STORE_URL"),
         ({"VERISQL_HOME": "/dev/null/home"}, "VERISQL_HOME"),
+        ({"VERISQL_HOME": "~nosuchuser/x"}, "VERISQL_HOME=~nosuchuser/x"),
+        ({"VERISQL_DATA_DIR": "~nosuchuser/x"}, "VERISQL_DATA_DIR=~nosuchuser/x"),
+        ({"VERISQL_MODELS_DIR": "~nosuchuser/x"}, "VERISQL_MODELS_DIR=~nosuchuser/x"),
+        ({"VERISQL_ENGINE": "local", "VERISQL_MODEL": "~nosuchuser/x"}, "'~nosuchuser/x'"),
     ],
 )
 def test_a_service_that_cannot_start_says_why(

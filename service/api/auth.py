@@ -2,16 +2,39 @@
 
 import hmac
 
-from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.deps import get_parts
+from service.api.errors import known_error
 from service.errors import Unauthorized
 
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+"""What GET answers without a key."""
 
-def require_key(request: Request) -> None:
-    """Raise Unauthorized unless no keys are set or the request carries one of them."""
-    keys = get_parts(request).settings.api_key_set
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    sent = given.strip().encode() if scheme.lower() == "bearer" else b""
-    if keys and not any(hmac.compare_digest(sent, key.encode()) for key in keys):
-        raise Unauthorized("send a valid key as `Authorization: Bearer KEY`", param="authorization")
+
+class KeyGuard:
+    """Plain ASGI, so that a stranger's body is neither received nor parsed."""
+
+    def __init__(self, app: ASGIApp, keys: frozenset[str]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 unless no keys are set, the path is open, or the request carries a key."""
+        if scope["type"] != "http" or not self._keys or _is_open(scope) or self._knows(scope):
+            await self._app(scope, receive, send)
+            return
+        how = "send a valid key as `Authorization: Bearer KEY`"
+        answer = known_error(Unauthorized(how, param="authorization"))
+        # What is still to come of the body is not read, so the connection cannot serve another.
+        answer.headers.update({"WWW-Authenticate": "Bearer", "Connection": "close"})
+        await answer(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        sent = given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+        return any(hmac.compare_digest(sent, key) for key in self._keys)
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["method"] == "GET" and scope["path"] in OPEN_PATHS

@@ -1,6 +1,7 @@
 """Turn every failure into the one error body: {"error": {code, message, param, request_id}}."""
 
 import logging
+import sys
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.errors import VeriSQLError
 from service.logs import request_id
@@ -36,9 +38,21 @@ def error_response(
     status: int, code: str, message: str, param: str | None, retry_after_s: float | None = None
 ) -> Response:
     """The one error body."""
-    detail = {"code": code, "message": message, "param": param, "request_id": request_id.get()}
+    detail = {
+        "code": code,
+        "message": _unicode(message),
+        "param": None if param is None else _unicode(param),
+        "request_id": request_id.get(),
+    }
     headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else None
     return Response(orjson.dumps({"error": detail}), status, headers, media_type="application/json")
+
+
+def known_error(error: VeriSQLError) -> Response:
+    """The error body of an error that VeriSQL raises on purpose."""
+    return error_response(
+        error.http_status, error.code, error.message, error.param, error.retry_after_s
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -46,15 +60,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(VeriSQLError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
 
 
 def _known(_request: Request, error: Exception) -> Response:
     assert isinstance(error, VeriSQLError)
     if error.http_status == 500:
         _LOG.error("%s", error, exc_info=error)
-    return error_response(
-        error.http_status, error.code, error.message, error.param, error.retry_after_s
-    )
+    return known_error(error)
 
 
 def _invalid(_request: Request, error: Exception) -> Response:
@@ -73,12 +86,35 @@ def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:_SHOWN_INPUT]
     code, message = {
-        400: ("invalid_json", "the body cannot be read as JSON: not UTF-8, or nested too deep"),
+        400: ("invalid_json", f"the body cannot be read as JSON: {_unreadable(error.__cause__)}"),
         404: ("not_found", f"there is nothing at {path}; see /docs"),
         405: ("method_not_allowed", f"{request.method} is not allowed at {path}; see /docs"),
         413: ("too_large", str(error.detail)),
     }.get(error.status_code, ("invalid_request", str(error.detail)))
     return error_response(error.status_code, code, message, None)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """Why the parser gave up without saying where."""
+    match cause:
+        case UnicodeDecodeError():
+            return f"it is not {cause.encoding.upper()} at byte {cause.start}"
+        case RecursionError():
+            return "it is nested too deep"
+        case ValueError():  # Python's own limit against numbers that take for ever to read
+            return f"a number has more than {sys.get_int_max_str_digits()} digits"
+        case _:
+            return "it did not arrive whole"
+
+
+def _unicode(text: str) -> str:
+    """The text with halves of surrogate pairs, which UTF-8 has not, written as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _hung_up(_request: Request, _error: Exception) -> Response:
+    """For the log and the metrics alone: the status that proxies use for it."""
+    return Response(status_code=499)
 
 
 def _param(first: dict[str, Any]) -> str:

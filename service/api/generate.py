@@ -4,11 +4,12 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
 from service.api.deps import PartsDep
+from service.api.hangup import while_connected
 from service.engine.generator import GenerateAnswer, GenerateTask
 from service.errors import TooLarge
 from service.logs import request_id
@@ -56,13 +57,14 @@ class GenerateReply(GenerateAnswer):
 
 
 @router.post("/generate", response_model=GenerateReply)
-async def generate(body: GenerateBody, parts: PartsDep) -> Response:
+async def generate(body: GenerateBody, parts: PartsDep, request: Request) -> Response:
     """Turn a question into SQL, and with `execute` into rows.
 
     SQL that does not compile is still an answer: its candidate is not `valid` and says why. An
     answer without SQL has the status `no_sql`. 503 while the model starts or is off.
     """
-    answer = await parts.generator.generate(body.task(parts.settings))
+    work = parts.generator.generate(body.task(parts.settings))
+    answer = await while_connected(request, work)
     parts.metrics.count_generation(answer)
     given = {field.name: getattr(answer, field.name) for field in fields(answer)}
     reply = GenerateReply(**given, request_id=request_id.get())

@@ -1,11 +1,10 @@
 """GET /healthz, /readyz, /metrics: alive, able to serve, and how it has gone so far."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from service import __version__
-from service.api.auth import require_key
 from service.api.deps import Parts, PartsDep
 
 router = APIRouter(tags=["health"])
@@ -52,7 +51,7 @@ async def readyz(parts: PartsDep, response: Response) -> Readiness:
     return Readiness(ready=ready, checks=checks)
 
 
-@router.get("/metrics", dependencies=[Depends(require_key)])
+@router.get("/metrics")
 async def metrics(parts: PartsDep) -> Response:
     """Prometheus' text format."""
     return Response(parts.metrics.exposition(), media_type="text/plain; version=0.0.4")

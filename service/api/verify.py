@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field, field_validator
 
 from service.api.deps import PartsDep
+from service.api.hangup import while_connected
 from service.errors import TooLarge
 from service.settings import Settings
 from service.strict import StrictModel
@@ -67,12 +68,13 @@ class VerifyBody(StrictModel):
 
 
 @router.post("/verify", response_model=VerifyReport)
-async def verify(body: VerifyBody, parts: PartsDep) -> Response:
+async def verify(body: VerifyBody, parts: PartsDep, request: Request) -> Response:
     """Run gold and predictions on the database and compare what they return.
 
     A wrong, unsafe or endless prediction is a 200 with a low reward. Where the gold or this service
     is at fault the verdict is masked: `reward` is null, and the caller leaves the sample out.
     """
-    report = await parts.verifier.verify(body.task(parts.settings))
+    work = parts.verifier.verify(body.task(parts.settings))
+    report = await while_connected(request, work)
     parts.metrics.count_verdicts(report)
     return Response(orjson.dumps(report), media_type="application/json")
