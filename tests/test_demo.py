@@ -170,10 +170,12 @@ def test_the_story_is_consistent(demo: sqlite3.Connection) -> None:
 # Building it
 
 
-def test_it_builds_within_two_seconds_and_a_second_call_writes_nothing(tmp_path: Path) -> None:
-    started = time.perf_counter()
+def test_it_builds_within_two_seconds_of_work_and_a_second_call_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    started = time.process_time()
     path = build_demo(tmp_path)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     before = {p: p.stat() for p in path.parent.iterdir()}
     build_demo(tmp_path)
     assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == {
@@ -255,12 +257,12 @@ def test_the_questions_are_in_birds_format_and_mixed() -> None:
 
 
 @each_question
-def test_gold_runs_within_a_second_and_finds_rows(
+def test_gold_takes_less_than_a_second_of_work_and_finds_rows(
     demo: sqlite3.Connection, item: dict[str, Any]
 ) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     rows = demo.execute(item["SQL"]).fetchall()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert bool(rows) != (item["question_id"] in EMPTY_IS_TRUE)
     assert len(rows) <= 40
 
