@@ -103,7 +103,7 @@ def supervisor_over(
     """A supervisor with quick settings; nothing of it survives but store and run directories."""
     chosen = {"job_poll_s": 0.02, "cancel_grace_s": 30, "engine": "off"} | settings
     loaded = load_settings(home=folder, **chosen)
-    preparer = Preparer([folder], folder / "models", loaded.query_timeout_s)
+    preparer = Preparer([folder], folder / "models", loaded.limits)
     return Supervisor(store, {"local": local}, preparer, loaded, lease_s=lease_s)
 
 

@@ -100,6 +100,21 @@ def test_a_created_job_is_queued_and_echoes_its_spec(
     succeed(jobs_api, job)
 
 
+def test_more_prompts_than_an_order_can_be_made_for_are_refused(
+    jobs_api: TestClient, spec: dict[str, Any]
+) -> None:
+    many = spec | {"max_steps": 1_000_000, "hyperparameters": {"prompts_per_step": 256}}
+    response = jobs_api.post("/train-jobs", json=many)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (
+        422,
+        "invalid_request",
+        "max_steps",
+    )
+    assert "1000000 steps of prompts_per_step=256" in error["message"]
+    assert "at most 3906 steps" in error["message"]
+
+
 def test_a_finished_job_has_every_promised_field(finished: dict[str, Any]) -> None:
     assert finished.keys() >= {"id", "stage", "eta_s", "created_at", "spec", "spec_sha256"}
     assert (finished["progress"], finished["error"], finished["best_checkpoint"]) == (1.0, None, 1)

@@ -4,16 +4,26 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from service.demo import questions_path
 from service.errors import InvalidRequest, NoDiskSpace, TooLarge, UnknownDataset, UnsupportedValue
 from service.jobs import datasets
 from service.jobs.checks import Machine, check_disk, check_installed, check_resources
 from service.jobs.datasets import dataset_db_ids, find_dataset
-from service.jobs.spec import Resources
+from service.jobs.spec import JobSpec, Resources
 
 LAPTOP = Machine(cpus=2, memory_gb=16.0, gpus=0)
 ROW = {"db_id": "shop", "question": "How many?", "SQL": "SELECT 1"}
+
+
+@pytest.mark.parametrize(("steps", "per_step"), [(500_000, 2), (3906, 256)])
+def test_as_many_prompts_as_the_limit_allows_can_be_asked(steps: int, per_step: int) -> None:
+    spec = {"base_model": "m", "train_data": "demo", "max_steps": steps}
+    chosen = {"prompts_per_step": per_step}
+    assert JobSpec.model_validate(spec | {"hyperparameters": chosen}).max_steps == steps
+    with pytest.raises(ValidationError, match=f"at most {steps} steps"):
+        JobSpec.model_validate(spec | {"hyperparameters": chosen, "max_steps": steps + 1})
 
 
 @pytest.fixture

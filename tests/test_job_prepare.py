@@ -1,6 +1,7 @@
 """From a job to a run directory that a trainer can start in."""
 
 import asyncio
+import json
 import threading
 import time
 from dataclasses import replace
@@ -12,7 +13,11 @@ from service.errors import ModelUnavailable, UnknownDataset, VeriSQLError
 from service.jobs.job import Job
 from service.jobs.prepare import Preparer, in_own_thread
 from service.jobs.rundir import RunDir
+from service.sandbox.limits import Limits
+from service.settings import load_settings
 from tests.fixtures_jobs import new_job, store_at
+
+LIMITS = Limits(query_timeout_s=7.0, gold_timeout_s=70.0, memory_mb=700)
 
 
 @pytest.fixture
@@ -29,14 +34,29 @@ def job(tmp_path: Path) -> Job:
 
 @pytest.fixture
 def preparer(tmp_path: Path) -> Preparer:
-    return Preparer([tmp_path / "data"], tmp_path / "models", query_timeout_s=7.0)
+    return Preparer([tmp_path / "data"], tmp_path / "models", LIMITS)
 
 
 def test_the_request_holds_the_spec_and_where_things_are(job: Job, preparer: Preparer) -> None:
     preparer.prepare(job, threading.Event())
     request = RunDir(job.run_dir).request()
     assert request.spec == job.spec
-    assert (request.data_dirs, request.query_timeout_s) == (preparer.data_dirs, 7.0)
+    assert request.data_dirs == preparer.data_dirs
+
+
+def test_the_trainer_gets_the_limits_that_the_service_is_set_to(
+    job: Job, preparer: Preparer, tmp_path: Path
+) -> None:
+    settings = load_settings(query_timeout_s=7, gold_timeout_s=70, worker_memory_mb=700)
+    assert settings.limits == LIMITS
+    preparer.prepare(job, threading.Event())
+    written = json.loads((job.run_dir / "job.json").read_text())
+    assert [written[k] for k in ("query_timeout_s", "gold_timeout_s", "worker_memory_mb")] == [
+        7.0,
+        70.0,
+        700,
+    ]
+    assert RunDir(job.run_dir).request().limits == LIMITS
 
 
 def test_preparing_again_changes_nothing(job: Job, preparer: Preparer, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.fixtures_trainer import (
 pytestmark = pytest.mark.training
 
 LEARNS = {"group_size": 8, "max_completion_tokens": 4, "lora_rank": 0, "learning_rate": 1e-2}
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 REPEATABLE = ("reward", "loss", "grad_norm", "entropy", "completion_tokens", "tokens", "verdicts")
 
 
@@ -55,6 +56,17 @@ def test_a_run_ends_succeeded_with_a_line_for_each_step(trained: RunDir) -> None
     assert steps(trained) == [1, 2, 3]
     assert events(trained)[0] == "data"
     assert events(trained)[-2:] == ["stage_finished", "succeeded"]
+
+
+def test_a_gold_has_the_time_that_the_service_gives_it(tmp_path: Path, bandit: Path) -> None:
+    run = make_run(tmp_path, bandit)
+    write_questions(tmp_path / "questions.json", [("How many?", ENDLESS)])
+    request = run.request().model_copy(update={"gold_timeout_s": 0.5, "query_timeout_s": 600.0})
+    (run.path / "job.json").write_text(request.model_dump_json())
+    status = train(run)
+    assert status.error is not None
+    assert status.error.code == "no_training_rows"
+    assert "gold_timeout: 1" in status.error.message
 
 
 def test_the_numbers_of_a_step_agree_with_each_other(trained: RunDir) -> None:

@@ -8,7 +8,6 @@ from datasets import Dataset  # type: ignore[import-untyped]
 
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
-from service.sandbox.limits import Limits
 from service.text2sql.questions import read_questions
 from trainer.batching import Batching, plan
 from trainer.checkpoint import CheckpointKeeper, partial_path, rewind, weights_sha256
@@ -37,10 +36,8 @@ def run_grpo(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
     done, last = rewind(run), request.spec.max_steps
     if done >= last:
         return
-    seconds = request.query_timeout_s
-    limits = Limits(query_timeout_s=seconds, gold_timeout_s=seconds)
     workers = request.spec.resources.cpus
-    with VerifierThread(request.data_dirs, workers=workers, limits=limits) as verifier:
+    with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
         trainer = _build(run, request, verifier, stopper)
         run.append_event("info", "stage_started", f"grpo: from step {done} to {last}", step=done)
         trainer.run(run.checkpoints_path / f"step_{done}" if done else None)

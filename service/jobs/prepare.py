@@ -17,6 +17,7 @@ from service.jobs.job import Job
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
 from service.models.registry import resolve_model
+from service.sandbox.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Preparer:
 
     data_dirs: Sequence[Path]
     models_dir: Path
-    query_timeout_s: float
+    limits: Limits
+    """Of the service's own sandbox; the trainer's has the same."""
 
     def prepare(self, job: Job, stop: threading.Event) -> None:
         """Write job.json unless it is there; may be repeated after a crash at any point.
@@ -56,7 +58,9 @@ class Preparer:
             base_model_path=model.path,
             train_data_path=data,
             data_dirs=list(self.data_dirs),
-            query_timeout_s=self.query_timeout_s,
+            query_timeout_s=self.limits.query_timeout_s,
+            gold_timeout_s=self.limits.gold_timeout_s,
+            worker_memory_mb=self.limits.memory_mb,
         )
 
 

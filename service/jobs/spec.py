@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from service.sandbox.limits import Limits
 from service.strict import StrictModel
 
 Stage = Literal["grpo"]
@@ -12,6 +14,9 @@ Stage = Literal["grpo"]
 
 LossType = Literal["grpo", "dr_grpo", "dapo"]
 
+MAX_PROMPTS = 1_000_000
+"""Prompts that one job may sample from: their order is made before the first step (about 90 MB)."""
+_USUAL = Limits()
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Note = Annotated[str, StringConstraints(max_length=512)]
@@ -66,6 +71,25 @@ class JobSpec(StrictModel):
     ] = None
     metadata: Annotated[dict[Label, Note], Field(max_length=16)] = {}
 
+    @field_validator("max_steps")
+    @classmethod
+    def _few_enough_prompts(cls, steps: int, info: ValidationInfo) -> int:
+        chosen: Hyperparameters | None = info.data.get("hyperparameters")
+        per_step = chosen.prompts_per_step if chosen else 1
+        if steps * per_step > MAX_PROMPTS:
+            raise PydanticCustomError(
+                "too_many_prompts",
+                "{steps} steps of prompts_per_step={per_step} are over {most} prompts; "
+                "at most {fitting} steps",
+                {
+                    "steps": steps,
+                    "per_step": per_step,
+                    "most": MAX_PROMPTS,
+                    "fitting": MAX_PROMPTS // per_step,
+                },
+            )
+        return steps
+
 
 class RunRequest(StrictModel):
     """`job.json` in a run directory: the spec with every name resolved to a path."""
@@ -78,4 +102,15 @@ class RunRequest(StrictModel):
     """BIRD-format JSON: a list of {db_id, question, evidence, SQL, ...}."""
     data_dirs: list[Path]
     """Folders that are scanned for databases."""
-    query_timeout_s: float = 30.0
+    query_timeout_s: float = _USUAL.query_timeout_s
+    gold_timeout_s: float = _USUAL.gold_timeout_s
+    worker_memory_mb: int = _USUAL.memory_mb
+
+    @property
+    def limits(self) -> Limits:
+        """What the trainer's sandbox enforces: what that of the service does."""
+        return Limits(
+            query_timeout_s=self.query_timeout_s,
+            gold_timeout_s=self.gold_timeout_s,
+            memory_mb=self.worker_memory_mb,
+        )
