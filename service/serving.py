@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from service import logs
@@ -26,7 +27,8 @@ def run(settings: Settings) -> None:
         resolve_model(settings.model, settings.models_path, say)
     host, port = listener.getsockname()[:2]
     app = create_app(settings, say=say, address=f"http://{host}:{port}")
-    asyncio.run(_serve(app, listener))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app, listener))
 
 
 async def _serve(app: FastAPI, listener: socket.socket) -> None:

@@ -84,6 +84,14 @@ def test_a_polite_end_leaves_no_process(service: Service, number: signal.Signals
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
+def test_it_runs_on_uvloop(tmp_path: Path) -> None:
+    service = Service(tmp_path / "home", VERISQL_LOG_LEVEL="debug")
+    assert service.end(signal.SIGTERM) == 0
+    # asyncio's own loop names its selector at this level.
+    assert '"level": "debug"' in "".join(service.lines)
+    assert "Using selector" not in "".join(service.lines)
+
+
 def test_workers_end_with_a_service_that_is_killed(service: Service) -> None:
     children = service.children()
     service.end(signal.SIGKILL)
