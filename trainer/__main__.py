@@ -7,9 +7,12 @@ alone. Started again in the same folder it goes on from the newest checkpoint.
 
 import argparse
 import logging
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -88,7 +91,7 @@ def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
         shutil.rmtree(partial_path(run), ignore_errors=True)  # On a full disk: room for the status.
         run.append_event("error", "failed", error.message, code=error.code)
     else:
-        run.append_event("info", state, f"the run has {state}")
+        run.append_event("info", state, "the run was stopped" if state == "cancelled" else "done")
     last = run.status() or RunStatus()
     done = last.max_steps if state == "succeeded" else last.step
     said = {"state": state, "step": done, "eta_s": None, "error": error}
@@ -107,5 +110,14 @@ def _explained(error: Exception, run: RunDir) -> RunError:
     return RunError(code=VeriSQLError.code, message=message)
 
 
+def _leave(code: int) -> NoReturn:
+    # Everything is closed and on disk. To take torch apart would cost seconds, after status.json
+    # has said that the run is over.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    _leave(main())
