@@ -144,6 +144,7 @@ def _watch(parts: Parts) -> None:
     """Gauges that are read when Prometheus asks."""
     watch, executor = parts.metrics.watch, parts.executor
     watch("verisql_workers_alive", "SQL workers alive.", lambda: len(executor.pids()))
+    watch("verisql_workers_busy", "SQL workers with a task.", lambda: executor.busy)
     watch("verisql_workers_replaced", "SQL workers killed so far.", lambda: executor.replaced)
     watch("verisql_queue_length", "Tasks waiting for a worker.", lambda: executor.queued)
     watch(

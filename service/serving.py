@@ -59,9 +59,10 @@ class _Server(uvicorn.Server):
 
 
 def say(line: str) -> None:
-    """Progress for the person who started the service."""
-    sys.stderr.write(f"verisql: {line}\n")
-    sys.stderr.flush()
+    """Progress for the person who started the service, if there still is one."""
+    with suppress(OSError, ValueError):  # standard error was closed
+        sys.stderr.write(f"verisql: {line}\n")
+        sys.stderr.flush()
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from service.api.hangup import while_connected
+from service.errors import Unavailable
 from tests.fixtures_engine import EngineDouble
 from tests.test_serve import Service
 
@@ -58,7 +59,7 @@ def test_work_is_cancelled_when_the_caller_hangs_up_or_the_service_stops() -> No
             hangs_up.set()
         else:
             task.cancel()
-        with pytest.raises(ClientDisconnect if by_caller else asyncio.CancelledError):
+        with pytest.raises(ClientDisconnect if by_caller else Unavailable):
             await task
         return ended
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -122,6 +123,19 @@ def test_an_upload_without_a_key_is_refused_before_its_body_comes(tmp_path: Path
         service.kill()
     assert answer.startswith(b"HTTP/1.1 401")
     assert b'"code":"unauthorized"' in answer
+
+
+def test_a_request_that_outlasts_the_service_is_told_so(service: Service) -> None:
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
+    body = {"db_id": "alpine_retail", "gold_sql": "SELECT 1", "predictions": [endless]}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{service.url}/verify", json=body, timeout=60)
+        while "verisql_workers_busy 1.0" not in httpx.get(f"{service.url}/metrics").text:
+            time.sleep(0.05)
+        assert service.end(signal.SIGTERM) == 0
+    answer = asked.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert not any("Traceback" in line for line in service.lines)
 
 
 def _refused(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

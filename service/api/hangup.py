@@ -6,14 +6,17 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from service.errors import Unavailable
+
 T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled once the caller has closed the connection.
 
-    The request's body must have been read. Raises what `work` raises, and ClientDisconnect, which
-    errors.py turns into an answer that nobody gets.
+    The request's body must have been read. Raises what `work` raises, Unavailable where the server
+    cancels us since it stops, and ClientDisconnect, which errors.py turns into an answer that
+    nobody gets.
     """
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_hung_up(request))
@@ -22,6 +25,9 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         if not working.done():
             raise ClientDisconnect
         return working.result()
+    except asyncio.CancelledError:
+        # Only a stopping server cancels a request; its caller is still there to be told.
+        raise Unavailable("the service is stopping", retry_after_s=5) from None
     finally:
         working.cancel()
         watching.cancel()
