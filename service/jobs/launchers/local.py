@@ -130,13 +130,15 @@ class LocalLauncher:
     def _is_alive(self, process: _Process) -> bool:
         if born(process.pid) != process.born:
             return False
-        with suppress(ChildProcessError):
+        try:
             pid, status = os.waitpid(process.pid, os.WNOHANG)
-            if pid:
-                self._exit_codes[process] = os.waitstatus_to_exitcode(status)
-                return False
-        # Not our child: the service was restarted. Its new parent may be slow to reap it.
-        return not is_zombie(process.pid)
+        except ChildProcessError:
+            # Not our child: the service was restarted. Its new parent may be slow to reap it.
+            return not is_zombie(process.pid)
+        if pid:
+            self._exit_codes[process] = os.waitstatus_to_exitcode(status)
+        # Our child has not ended before all its threads have, though it may look like a zombie.
+        return not pid
 
 
 def environment_of_trainer(outer: Mapping[str, str], cpus: int) -> dict[str, str]:
