@@ -19,11 +19,41 @@ Status = Literal[
 MASKED: frozenset[Status] = frozenset({"gold_error", "gold_timeout", "infra_error"})
 """Statuses that say nothing about the prediction: reward is None, the sample is left out."""
 
-Metric = Literal["bird_ex", "strict"]
+Metric = Literal[
+    "bird_ex",
+    "bird_soft_f1",
+    "bird_r_ves",
+    "spider_exec",
+    "spider_exec_keep_distinct",
+    "spider2_lite",
+    "strict",
+]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+
+Flag = Literal[
+    "empty_equals_empty",
+    "constant_only",
+    "nondeterministic",
+    "gold_nondeterministic",
+    "duplicates_ignored",
+    "order_ignored",
+    "type_coerced",
+    "coincidence",
+    "ties_unchecked",
+]
+"""What deserves a look although it may be a match; docs/verification.md says when each is set."""
+FLAGS: tuple[Flag, ...] = get_args(Flag)
 
 Extract = Literal["none", "auto", "sql_fence", "answer_tag", "solution_tag"]
 EXTRACTS: tuple[Extract, ...] = get_args(Extract)
+
+
+@dataclass(frozen=True, slots=True)
+class Robust:
+    """How many altered copies of the database a match must hold on, and the seed that made them."""
+
+    instances: int = 8
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +65,14 @@ class VerifyTask:
     predictions: tuple[str, ...]
     extract: Extract = "none"
     metrics: tuple[Metric, ...] = ("bird_ex",)
-    reward: str = "execution"
+    reward: str | dict[str, float] = "execution"
+    """A preset's name, or a weight for each component (reward.py)."""
     timeout_s: float | None = None
+    robust: Robust | None = None
+    diff_rows: int = 3
+    """Example rows in a diff, missing and extra each; 0 leaves the diff out."""
+    reject_flags: frozenset[Flag] | None = None
+    """Flags that turn a match into reward 0; None takes the verifier's own policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +104,10 @@ class Verdict:
     cached: bool
     message: str | None
     diff: dict[str, object] | None = None
+    timing: dict[str, float] | None = None
+    """For `bird_r_ves`: the measured ratio, its spread and the number of runs."""
+    robust: dict[str, object] | None = None
+    """For `robust`: copies on which the gold was usable, and on which the match held."""
 
 
 @dataclass(frozen=True, slots=True)
