@@ -1,5 +1,6 @@
 """Every Prometheus metric, once. GET /metrics shows them."""
 
+from collections import Counter as Counts
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -45,8 +46,8 @@ class Metrics:
 
     def count_verdicts(self, report: VerifyReport) -> None:
         """Count a report's verdicts by status."""
-        for verdict in report.verdicts:
-            self.verdicts.labels(verdict.status).inc()
+        for status, count in Counts(verdict.status for verdict in report.verdicts).items():
+            self.verdicts.labels(status).inc(count)
 
     def count_generation(self, answer: GenerateAnswer) -> None:
         """Count an answer by status, and its tokens."""

@@ -8,13 +8,15 @@ import difflib
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
 from service.sandbox.limits import Limits
+from service.text2sql.policy import Policy
+from service.text2sql.types import FLAGS, Flag
 
 PREFIX = "VERISQL_"
 
@@ -60,6 +62,15 @@ class Settings(BaseSettings):
     max_predictions: Annotated[
         int, Field(ge=1, le=65_536, description="Predictions in one /verify request.")
     ] = 1024
+    max_items: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Items in one /verify/batch request.")
+    ] = 4096
+    verdict_cache_mb: Annotated[
+        int, Field(ge=0, le=65_536, description="Verdicts kept in memory, MiB; 0 keeps none.")
+    ] = 64
+    reject_flags: Annotated[
+        str, Field(description="Flags that turn a match into reward 0, comma separated.")
+    ] = ""
     query_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest run of one prediction, seconds.")
     ] = 30.0
@@ -132,6 +143,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
+        _ = self.policy
         return self
 
     @property
@@ -164,6 +176,18 @@ class Settings(BaseSettings):
     def api_key_set(self) -> frozenset[str]:
         """The keys of VERISQL_API_KEYS."""
         return frozenset(k.strip() for k in self.api_keys.split(",") if k.strip())
+
+    @property
+    def policy(self) -> Policy:
+        """What the verifier does where a request does not say; raises ValueError."""
+        names = frozenset(name.strip() for name in self.reject_flags.split(",") if name.strip())
+        if unknown := sorted(names.difference(FLAGS)):
+            raise ValueError(
+                f"{PREFIX}REJECT_FLAGS={self.reject_flags}: {unknown[0]!r} is not a flag; "
+                f"known: {', '.join(FLAGS)}"
+            )
+        flags = cast(frozenset[Flag], names)
+        return Policy(reject_flags=flags, cache_bytes=self.verdict_cache_mb * 2**20)
 
     @property
     def limits(self) -> Limits:

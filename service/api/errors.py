@@ -8,11 +8,11 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import VeriSQLError
+from service.errors import InvalidRequest, VeriSQLError
 from service.logs import request_id
 
 _LOG = logging.getLogger(__name__)
@@ -37,15 +37,33 @@ class ErrorBody(BaseModel):
 def error_response(
     status: int, code: str, message: str, param: str | None, retry_after_s: float | None = None
 ) -> Response:
-    """The one error body."""
+    """The one error body, as an answer."""
+    headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else None
+    body = error_body(code, message, param)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def error_body(code: str, message: str, param: str | None) -> bytes:
+    """The one error body, as JSON."""
     detail = {
         "code": code,
         "message": _unicode(message),
         "param": None if param is None else _unicode(param),
         "request_id": request_id.get(),
     }
-    headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else None
-    return Response(orjson.dumps({"error": detail}), status, headers, media_type="application/json")
+    return orjson.dumps({"error": detail})
+
+
+def known_body(error: VeriSQLError) -> bytes:
+    """The error body of an error that VeriSQL raises on purpose, as JSON."""
+    return error_body(error.code, error.message, error.param)
+
+
+def invalid(error: ValidationError) -> InvalidRequest:
+    """What pydantic found wrong first, in our words."""
+    first: dict[str, Any] = dict(error.errors()[0])
+    param = _param({**first, "loc": ("body", *first["loc"])})
+    return InvalidRequest(_explain(first, param), param=param or None)
 
 
 def known_error(error: VeriSQLError) -> Response:

@@ -109,9 +109,10 @@ class Executor:
         async with self.lease(database) as lease:
             for _ in range(_TRIES):
                 try:
-                    answers = [answer async for answer in lease.ask(task, lambda _: timeout_s)]
-                    answers[0].pop("corrupt", None)  # of interest to the verifier only
-                    return answers[0]
+                    await lease.ask(task)
+                    answer: Frame = (await lease.receive(timeout_s))["answers"][0]
+                    answer.pop("corrupt", None)  # of interest to the verifier only
+                    return answer
                 except WorkerLate:
                     return {"status": "timeout", "message": f"stopped after {timeout_s:g} s"}
                 except WorkerDied as death:

@@ -2,46 +2,69 @@
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import Failure
-from service.text2sql.compare import GoldRows
+from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure, failure_of
+from service.text2sql.compare.rows import GoldRows
 
-Key = tuple[str, str, str]
 _BATCH = 1024
 
 
+class Key(NamedTuple):
+    """What a kept gold belongs to: one version of a file, one text, one way to decode text."""
+
+    path: str
+    version: str
+    sql: str
+    lenient_text: bool = False
+
+
+class Gold(NamedTuple):
+    """A gold result and what is known of the statement."""
+
+    rows: GoldRows
+    volatile: bool
+    """It asks for the clock or for chance."""
+    elapsed_ms: float
+
+
 class GoldCache:
-    """Kept by (path, version of the file, SQL); bounded by Limits.max_gold_bytes in all."""
+    """Kept golds, bounded by Limits.max_gold_bytes in all."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[Key, GoldRows] = OrderedDict()
+        self._kept: OrderedDict[Key, Gold] = OrderedDict()
         self._bytes = 0
 
-    def get(
-        self, key: Key, run: Callable[[], AbstractContextManager[sqlite3.Cursor]], sql: str
-    ) -> tuple[GoldRows, bool]:
-        """The gold's rows and whether they were kept from before; raises Failure."""
-        if key in self._kept:
+    def get(self, key: Key) -> Gold | None:
+        """The gold if it is kept."""
+        found = self._kept.get(key)
+        if found is not None:
             self._kept.move_to_end(key)
-            return self._kept[key], True
-        with run() as cursor:
-            rows, size = _read(cursor, self._limits)
-            if cursor.description is None:
-                raise Failure("no_sql", "the gold is empty")
-            gold = GoldRows(sql, len(cursor.description), rows, size)
-        self._keep(key, gold)
-        return gold, False
+        return found
 
-    def _keep(self, key: Key, gold: GoldRows) -> None:
+    def keep(self, key: Key, gold: Gold) -> None:
+        """Keep it, and let go of the oldest ones over the bound."""
         self._kept[key] = gold
-        self._bytes += gold.size
+        self._bytes += gold.rows.size
         while self._bytes > self._limits.max_gold_bytes and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].size
+            self._bytes -= self._kept.popitem(last=False)[1].rows.size
+
+
+def run_gold(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> GoldRows:
+    """All rows of a gold; raises Failure."""
+    try:
+        cursor = connection.execute(sql, timeout_s)
+        rows, size = _read(cursor, limits)
+        if cursor.description is None:
+            raise Failure("no_sql", "the gold is empty")
+        return GoldRows(sql, len(cursor.description), rows, size)
+    except ENGINE_ERRORS as error:
+        raise failure_of(error) from None
+    finally:
+        connection.done()
 
 
 def _read(cursor: sqlite3.Cursor, limits: Limits) -> tuple[list[tuple[Any, ...]], int]:

@@ -1,8 +1,9 @@
 """Judge one group, gold against predictions, and go on when a worker has to be killed in between.
 
-The worker answers item by item, so when it is late or dead the item at fault is known. A late one
-is a timeout. A deadly one is tried once more, since the cause may have come from outside; then it
-is `exec_error` if it crashed the engine, `infra_error` if somebody killed the worker.
+Answers come in batches, and the worker says in shared memory which item it is at, so when it is
+late or dead the item at fault is known; what it had answered but not sent yet is run again. A late
+one is a timeout. A deadly one is tried once more, since the cause may have come from outside; then
+it is `exec_error` if it crashed the engine, `infra_error` if somebody killed the worker.
 """
 
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from service.errors import Unavailable
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
+from service.sandbox.plan import statements_of
 from service.sandbox.pool import Lease
 from service.sandbox.process import WorkerDied, WorkerLate
 
@@ -29,19 +31,20 @@ class Group:
     timeout_s: float
     gold_timeout_s: float
     group_timeout_s: float
+    diff_rows: int = 3
 
 
 @dataclass(slots=True)
 class Judged:
-    """Answers so far: golds by their place, predictions in order (none if no gold is usable)."""
+    """Answers so far by their place; no predictions if no gold is usable."""
 
     golds: dict[int, Frame] = field(default_factory=dict)
-    predictions: list[Frame] = field(default_factory=list)
+    predictions: dict[int, Frame] = field(default_factory=dict)
 
 
 async def judge(executor: Executor, database: Path, group: Group) -> Judged:
     """All answers for a group; raises NoFreeWorker, DatabaseUnusable, Unavailable."""
-    judged, deaths = Judged(), Counter[tuple[int, int]]()
+    judged, deaths = Judged(), Counter[tuple[str, int]]()
     async with executor.lease(database) as lease:
         end = time.monotonic() + group.group_timeout_s
         while True:
@@ -51,8 +54,8 @@ async def judge(executor: Executor, database: Path, group: Group) -> Judged:
             except WorkerLate:
                 visit.blame(_OVERDUE if time.monotonic() >= end else _LATE)
             except WorkerDied as death:
-                deaths[visit.place] += 1
-                if deaths[visit.place] >= _TRIES:
+                deaths[visit.running] += 1
+                if deaths[visit.running] >= _TRIES:
                     visit.blame(_DEADLY if death.by_its_own_fault else _KILLED)
             if visit.nothing_left():
                 return judged
@@ -81,32 +84,44 @@ class _Visit:
         self._group = group
         self._judged = judged
         self._end = end
-        self._asked = [n for n in range(len(group.golds)) if not _failed(judged.golds.get(n))]
-        self._golds_to_come = list(self._asked)
-        self._since = time.perf_counter()
+        golds = [n for n in range(len(group.golds)) if not _failed(judged.golds.get(n))]
+        predictions = [n for n in range(len(group.predictions)) if n not in judged.predictions]
+        self._items = [("gold", n) for n in golds] + [("prediction", n) for n in predictions]
+        self._golds = len(golds)
+        self._taken = 0
+        self._at = 0
+        self._since = time.monotonic()
+        grace_of = statements_of(group.metrics)
+        self._limits_s = (group.gold_timeout_s * grace_of, group.timeout_s * grace_of)
 
     async def make(self, lease: Lease) -> None:
         """Ask and take down every answer; raises WorkerLate, WorkerDied."""
+        group = self._group
+        chosen = [group.predictions[n] for kind, n in self._items if kind == "prediction"]
         task = {
             "op": "verify",
-            "golds": [self._group.golds[n] for n in self._asked],
-            "predictions": self._group.predictions[len(self._judged.predictions) :],
-            "metrics": self._group.metrics,
-            "timeout_s": self._group.timeout_s,
-            "gold_timeout_s": self._group.gold_timeout_s,
+            "golds": [group.golds[n] for _, n in self._items[: self._golds]],
+            "predictions": chosen,
+            "metrics": group.metrics,
+            "timeout_s": group.timeout_s,
+            "gold_timeout_s": group.gold_timeout_s,
+            "diff_rows": group.diff_rows,
         }
-        async for answer in lease.ask(task, self._timeout_s):
-            self._take(answer.get("gold") or answer["prediction"])
+        await lease.ask(task)
+        frame: Frame = {}
+        while "end" not in frame:
+            frame = await self._next(lease)
+            self._take(frame["answers"])
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Which item is running: (golds to come, predictions judged)."""
-        return (len(self._golds_to_come), len(self._judged.predictions))
+    def running(self) -> tuple[str, int]:
+        """Which item is running: ("gold" or "prediction", its place)."""
+        return self._items[min(self._at, len(self._items) - 1)]
 
     def blame(self, answer: Frame) -> None:
         """Answer in the place of the item that was running."""
-        elapsed_ms = round((time.perf_counter() - self._since) * 1000, 3)
-        self._take(answer | {"elapsed_ms": elapsed_ms})
+        elapsed_ms = round((time.monotonic() - self._since) * 1000, 3)
+        self._answer(self.running, answer | {"elapsed_ms": elapsed_ms})
 
     def nothing_left(self) -> bool:
         """True when every prediction is judged, or no gold can be."""
@@ -117,21 +132,33 @@ class _Visit:
         """The rest cannot be judged any more: masked, to be sent again."""
         for n in range(len(self._group.golds)):
             self._judged.golds.setdefault(n, _OVERDUE)
-        left = len(self._group.predictions) - len(self._judged.predictions)
-        self._judged.predictions += [_OVERDUE] * left
+        for n in range(len(self._group.predictions)):
+            self._judged.predictions.setdefault(n, _OVERDUE)
         return self._judged
 
-    def _take(self, answer: Frame) -> None:
-        if self._golds_to_come:
-            self._judged.golds[self._golds_to_come.pop(0)] = answer
-        else:
-            self._judged.predictions.append(answer)
-        self._since = time.perf_counter()
+    async def _next(self, lease: Lease) -> Frame:
+        """The next frame; raises WorkerLate once the item that runs is over its time."""
+        wait_s = min(self._limits_s)
+        while True:
+            try:
+                return await lease.receive(max(0.0, min(wait_s, self._end - time.monotonic())))
+            except (WorkerLate, WorkerDied) as lost:
+                self._at = max(self._taken, lease.place)
+                # It may be at an item with more time than we waited for: golds have their own.
+                left_s = self._since + self._limits_s[self._at >= self._golds] - time.monotonic()
+                wait_s = left_s
+                if isinstance(lost, WorkerDied) or min(left_s, self._end - time.monotonic()) <= 0:
+                    raise
 
-    def _timeout_s(self, _answered: int) -> float:
-        group = self._group
-        own = group.gold_timeout_s if self._golds_to_come else group.timeout_s
-        return max(0.0, min(own, self._end - time.monotonic()))
+    def _take(self, answers: list[Frame]) -> None:
+        for answer in answers:
+            self._answer(self._items[self._taken], answer)
+            self._taken += 1
+        self._since = time.monotonic()
+
+    def _answer(self, item: tuple[str, int], answer: Frame) -> None:
+        kind, place = item
+        (self._judged.golds if kind == "gold" else self._judged.predictions)[place] = answer
 
 
 def _failed(gold: Frame | None) -> bool:

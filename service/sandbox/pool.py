@@ -5,7 +5,7 @@ again. Whoever waits for a slot waits in order, for a bounded time, in a bounded
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,18 +27,21 @@ class Lease:
         self._pool = pool
         self._where = {"path": str(database), "version": file_version(database)}
 
-    async def ask(self, task: Frame, timeout_s: Callable[[int], float]) -> AsyncIterator[Frame]:
-        """The answers to a task as they come; `timeout_s(n)` bounds the wait for answer n.
+    @property
+    def place(self) -> int:
+        """The item of its task that the worker is at, counted from 0."""
+        return self.worker.place
 
-        Raises WorkerLate or WorkerDied; `renew` before the next task then.
-        """
+    async def ask(self, task: Frame) -> None:
+        """Hand over a task; raises WorkerDied, `renew` before the next task then."""
         self.clean = False
         await self.worker.send(task | self._where)
-        count, grace_s = 0, self._pool.limits.kill_grace_s
-        while "end" not in (answer := await self.worker.receive(timeout_s(count) + grace_s)):
-            yield answer
-            count += 1
-        self.clean = True
+
+    async def receive(self, timeout_s: float) -> Frame:
+        """The next answers, in at most `timeout_s` and the grace; raises WorkerLate, WorkerDied."""
+        frame = await self.worker.receive(timeout_s + self._pool.limits.kill_grace_s)
+        self.clean = "end" in frame
+        return frame
 
     async def renew(self) -> None:
         """Kill the worker and take a new one; raises Unavailable if none can be started."""

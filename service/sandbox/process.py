@@ -9,15 +9,18 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import orjson
+
 from service.errors import Unavailable
 from service.sandbox.frames import HEADER, Frame, decode, encode
 from service.sandbox.limits import Limits
+from service.sandbox.progress import Progress, shared_descriptor
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 # Isolated and without site-packages: a worker can load this project and the standard library only.
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from service.sandbox.worker import main; main(sys.argv[2])"
+    "from service.sandbox.worker import main; main(sys.argv[2], sys.argv[3])"
 )
 _START_TIMEOUT_S = 30.0
 _SEND_TIMEOUT_S = 10.0
@@ -45,8 +48,9 @@ class WorkerLate(Exception):
 class WorkerProcess:
     """One warm worker in its own process group."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, progress: Progress) -> None:
         self._process = process
+        self._progress = progress
         self.engine_version = ""
         self.last_path = ""
         self._length: int | None = None  # of a frame whose header is read, and whose body is not
@@ -54,18 +58,11 @@ class WorkerProcess:
     @classmethod
     async def start(cls, limits: Limits) -> "WorkerProcess":
         """A worker that has said it is ready; raises Unavailable if it cannot start."""
-        worker = cls(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, _ROOT),
-                json.dumps(dataclasses.asdict(limits)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-        )
+        descriptor = shared_descriptor()
+        try:
+            worker = cls(await _spawn(limits, descriptor), Progress(descriptor))
+        finally:
+            os.close(descriptor)
         try:
             hello = await worker.receive(_START_TIMEOUT_S)
         except (WorkerDied, WorkerLate) as error:
@@ -87,11 +84,17 @@ class WorkerProcess:
         """None while it runs."""
         return self._process.returncode
 
+    @property
+    def place(self) -> int:
+        """The item of its task that it is at, counted from 0."""
+        return self._progress.at()
+
     async def send(self, task: Frame) -> None:
         """Hand over a task; raises WorkerDied, also for a process that does not take it."""
         assert self._process.stdin
+        self._progress.move(0)
         try:
-            self._process.stdin.write(encode(task))
+            self._process.stdin.write(_encoded(task))
             async with asyncio.timeout(_SEND_TIMEOUT_S):
                 await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
@@ -118,7 +121,7 @@ class WorkerProcess:
                     self._length = HEADER.unpack(header)[0]
                 body = await self._process.stdout.readexactly(self._length)
             self._length = None
-            return decode(body)
+            return _decoded(body)
         except (asyncio.IncompleteReadError, ConnectionResetError, ValueError) as error:
             raise await self._death() from error
 
@@ -136,3 +139,36 @@ class WorkerProcess:
         if self._process.stdin:
             self._process.stdin.close()
         await self._process.wait()
+        self._progress.close()
+
+
+async def _spawn(limits: Limits, descriptor: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, _ROOT),
+        *(json.dumps(dataclasses.asdict(limits)), str(descriptor)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        env={},
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def _encoded(task: Frame) -> bytes:
+    try:
+        body = orjson.dumps(task)
+    except orjson.JSONEncodeError:  # halves of surrogate pairs, which the worker will refuse
+        return encode(task)
+    return HEADER.pack(len(body)) + body
+
+
+def _decoded(body: bytes) -> Frame:
+    try:
+        frame = orjson.loads(body)
+    except orjson.JSONDecodeError:  # NaN, or halves of surrogate pairs
+        return decode(body)
+    if not isinstance(frame, dict):
+        raise ValueError("a frame must be a JSON object")
+    return frame

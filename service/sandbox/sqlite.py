@@ -7,9 +7,10 @@ virtual machine at the deadline. A single SQL function can outrun that handler, 
 the process a little later (process.py).
 """
 
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -22,7 +23,18 @@ _READ_PRAGMAS = frozenset(
     "schema_version user_version data_version".split()
 )
 _DENIED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
+_VOLATILE_FUNCTIONS = frozenset(
+    "random randomblob current_date current_time current_timestamp "
+    "changes total_changes last_insert_rowid".split()
+)
+_CLOCK_FUNCTIONS = frozenset("date time datetime julianday unixepoch strftime timediff".split())
+_NOW = re.compile(r"['\"]now['\"]|\b(?:date|time|datetime|julianday|unixepoch)\s*\(\s*\)", re.I)
 _HANDLER_OPS = 5_000  # virtual machine steps between two looks at the clock, well under 1 ms
+_CACHE = 16 * 2**20
+_MAPPED = 4 * 2**30  # of one file at most; the rest is read
+
+ENGINE_ERRORS = (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError)
+"""What executing and fetching may raise; failure_of turns it into a Failure."""
 
 Reads = set[tuple[str, str]]
 
@@ -41,9 +53,15 @@ class Failure(Exception):
 class Connection:
     """One read-only connection with its deadline."""
 
-    def __init__(self, path: str, limits: Limits) -> None:
+    def __init__(
+        self, path: str, file_bytes: int, limits: Limits, *, lenient_text: bool = False
+    ) -> None:
+        self.cached_bytes = min(file_bytes, _CACHE)
+        self.mapped_bytes = mapped_bytes(file_bytes)
         self._deadline = float("inf")
-        self._reads: Reads = set()
+        self._functions: set[str] = set()
+        self.reads: Reads = set()
+        """(table, column) pairs that the last statement reads, as the engine resolved them."""
         # No statement cache: the authorizer must see every statement anew.
         self._db = sqlite3.connect(
             f"file:{quote(path)}?mode=ro&immutable=1",
@@ -51,7 +69,9 @@ class Connection:
             isolation_level=None,
             cached_statements=0,
         )
-        _cap(self._db, limits)
+        if lenient_text:
+            self._db.text_factory = lambda text: text.decode(errors="ignore")
+        _cap(self._db, limits, self.mapped_bytes)
         self._db.set_authorizer(self._authorize)
         self._db.set_progress_handler(self._expired, _HANDLER_OPS)
 
@@ -59,23 +79,38 @@ class Connection:
         """Give back the file."""
         self._db.close()
 
+    def execute(self, sql: str, timeout_s: float) -> sqlite3.Cursor:
+        """A cursor over the statement's rows; raises ENGINE_ERRORS, also while rows are read.
+
+        `done` must be called when the cursor is no longer needed.
+        """
+        self._deadline = time.monotonic() + timeout_s
+        self.reads.clear()
+        self._functions.clear()
+        return self._db.execute(sql)
+
+    def done(self) -> None:
+        """No statement runs any more."""
+        self._deadline = float("inf")
+
     @contextmanager
     def run(self, sql: str, timeout_s: float) -> Iterator[sqlite3.Cursor]:
         """A cursor over the statement's rows; raises Failure, also while the caller reads them."""
-        self._deadline = time.monotonic() + timeout_s
-        self._reads = set()
-        cursor = self._db.cursor()
+        cursor = None
         try:
-            yield cursor.execute(sql)
-        except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError) as error:
+            yield (cursor := self.execute(sql, timeout_s))
+        except ENGINE_ERRORS as error:
             raise failure_of(error) from None
         finally:
-            cursor.close()
-            self._deadline = float("inf")
+            if cursor is not None:
+                cursor.close()
+            self.done()
 
-    def reads(self) -> Reads:
-        """(table, column) pairs that the last statement reads, as the engine resolved them."""
-        return self._reads
+    def volatile(self, sql: str) -> bool:
+        """True if the statement that was last run asks for the clock or for chance."""
+        if not self._functions:
+            return False
+        return not self._functions.isdisjoint(_VOLATILE_FUNCTIONS) or bool(_NOW.search(sql))
 
     def _expired(self) -> bool:
         return time.monotonic() > self._deadline
@@ -83,38 +118,47 @@ class Connection:
     def _authorize(
         self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None
     ) -> int:
-        if action == sqlite3.SQLITE_READ and first:
-            self._reads.add((first, second or ""))
-            return sqlite3.SQLITE_OK
+        if action == _READ and first:
+            self.reads.add((first, second or ""))
+            return _OK
+        if action in _ALWAYS:
+            return _OK
+        if action == sqlite3.SQLITE_FUNCTION:
+            return self._call((second or "").lower())
+        if action == sqlite3.SQLITE_PRAGMA:
+            return _OK if (first or "").lower() in _READ_PRAGMAS else _DENY
         if action == sqlite3.SQLITE_UPDATE and (first, schema) == ("sqlite_master", "main"):
             # Asked when a virtual table (json_each, FTS5, R-tree) says what columns it has. A real
             # UPDATE of that table is refused by SQLite itself.
-            return sqlite3.SQLITE_OK
-        return sqlite3.SQLITE_OK if _ALLOWED.get(action, _never)(first, second) else _DENY
+            return _OK
+        return _DENY
+
+    def _call(self, name: str) -> int:
+        if name in _VOLATILE_FUNCTIONS or name in _CLOCK_FUNCTIONS:
+            self._functions.add(name)
+        return _DENY if name in _DENIED_FUNCTIONS else _OK
 
 
-_DENY = sqlite3.SQLITE_DENY
+_OK, _DENY, _READ = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY, sqlite3.SQLITE_READ
+_ALWAYS = frozenset({sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 
 
-def _never(_first: str | None, _second: str | None) -> bool:
-    return False
+def mapped_bytes(file_bytes: int) -> int:
+    """How much of a file of that size is mapped into memory.
+
+    A large one: its pages are then read without copies, and shared between processes.
+    """
+    return min(file_bytes, _MAPPED) if file_bytes > _CACHE else 0
 
 
-def _always(_first: str | None, _second: str | None) -> bool:
-    return True
-
-
-_ALLOWED: dict[int, Callable[[str | None, str | None], bool]] = {
-    sqlite3.SQLITE_READ: _always,
-    sqlite3.SQLITE_SELECT: _always,
-    sqlite3.SQLITE_RECURSIVE: _always,
-    sqlite3.SQLITE_FUNCTION: lambda _, name: (name or "").lower() not in _DENIED_FUNCTIONS,
-    sqlite3.SQLITE_PRAGMA: lambda name, _: (name or "").lower() in _READ_PRAGMAS,
-}
-
-
-def _cap(db: sqlite3.Connection, limits: Limits) -> None:
-    for pragma in ("temp_store=MEMORY", "cache_size=-16384", "trusted_schema=OFF", "query_only=ON"):
+def _cap(db: sqlite3.Connection, limits: Limits, mapped_bytes: int) -> None:
+    for pragma in (
+        "temp_store=MEMORY",
+        f"cache_size=-{_CACHE // 1024}",
+        f"mmap_size={mapped_bytes}",
+        "trusted_schema=OFF",
+        "query_only=ON",
+    ):
         db.execute(f"PRAGMA {pragma}")
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.max_value_bytes)
     db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.max_sql_bytes)

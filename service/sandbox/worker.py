@@ -1,7 +1,8 @@
 """The worker process: one task in, answers out, again and again. Standard library only.
 
 Started by process.py with an empty environment. It can write no file (RLIMIT_FSIZE 0), use no more
-memory than its share, and ends with its parent.
+memory than its share, and ends with its parent. Answers leave in batches: one frame for many quick
+statements, but none waits while a slow one runs.
 """
 
 import ctypes
@@ -10,25 +11,44 @@ import os
 import resource
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from service.sandbox import frames
 from service.sandbox.limits import Limits
+from service.sandbox.progress import Progress
 from service.sandbox.tasks import Tasks
 
 _PR_SET_PDEATHSIG = 1
+BATCH_S = 0.002
+"""Answers are held back no longer than this before the next statement starts, seconds."""
 
 
-def main(limits_json: str) -> None:
+def main(limits_json: str, progress_descriptor: str) -> None:
     """Serve tasks from standard input until it closes."""
     limits = Limits(**json.loads(limits_json))
+    progress = Progress(int(progress_descriptor))
+    os.close(int(progress_descriptor))
     inbox, outbox = _claim_standard_streams()
     _confine(limits)
     tasks = Tasks(limits)
     _send(outbox, tasks.hello())
     while (task := frames.read(inbox)) is not None:
-        for answer in tasks.run(task):
-            _send(outbox, answer)
+        _serve(tasks.run(task), progress, outbox)
+
+
+def _serve(answers: Iterator[frames.Frame], progress: Progress, outbox: BinaryIO) -> None:
+    """Send every answer; what the iterator works on between two of them is one item."""
+    batch: list[frames.Frame] = []
+    sent = time.monotonic()
+    for done, answer in enumerate(answers, start=1):
+        progress.move(done)
+        batch.append(answer)
+        if time.monotonic() - sent > BATCH_S:
+            _send(outbox, {"answers": batch})
+            batch, sent = [], time.monotonic()
+    _send(outbox, {"answers": batch, "end": True})
 
 
 def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -44,16 +64,21 @@ def _confine(limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        _lower(resource.RLIMIT_AS, limits.memory_mb * 2**20)
+        # The soft limit alone: files that are mapped get address space on top (connections.py).
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (_least(limits.memory_mb * 2**20, hard), hard))
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, 64)
+    _lower(resource.RLIMIT_NOFILE, 512)
 
 
 def _lower(kind: int, value: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    bound = _least(value, resource.getrlimit(kind)[1])
     resource.setrlimit(kind, (bound, bound))
+
+
+def _least(value: int, hard: int) -> int:
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _send(outbox: BinaryIO, answer: frames.Frame) -> None:

@@ -97,7 +97,7 @@ class Verdict:
     retryable: bool
     metrics: dict[str, float]
     components: dict[str, float]
-    flags: list[str]
+    flags: list[Flag]
     sql: str | None
     rows: int | None
     elapsed_ms: float

@@ -1,34 +1,28 @@
 """The one verifier: /verify, training, evaluation and /generate all call this function."""
 
-from typing import Any, cast
+from collections.abc import Sequence
 
 from service import __version__
-from service.errors import DatabaseUnusable
 from service.sandbox.executor import Executor
 from service.sandbox.judging import Group, Judged, judge
 from service.text2sql.completion import extract_sql
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.reward import score
-from service.text2sql.types import (
-    MASKED,
-    Extract,
-    GoldReport,
-    Status,
-    Verdict,
-    VerifyReport,
-    VerifyTask,
-)
-
-_GOLD_STATUS: dict[str, str] = {"ok": "ok", "timeout": "gold_timeout", "infra_error": "infra_error"}
-_NO_SQL = {"status": "no_sql", "message": "no SQL was found in the completion"}
+from service.text2sql.policy import Policy
+from service.text2sql.types import Extract, VerifyReport, VerifyTask
+from service.text2sql.verdict import gold_report, verdict_of
+from service.text2sql.verdict_cache import GroupKey, VerdictCache
 
 
 class Verifier:
     """Judges predictions by running them, in the sandbox, against a registered database."""
 
-    def __init__(self, registry: DatabaseRegistry, executor: Executor) -> None:
+    def __init__(
+        self, registry: DatabaseRegistry, executor: Executor, policy: Policy | None = None
+    ) -> None:
         self._registry = registry
         self._executor = executor
+        self._policy = policy or Policy()
+        self.cache = VerdictCache(self._policy.cache_bytes)
 
     @property
     def version(self) -> str:
@@ -44,85 +38,49 @@ class Verifier:
         database = self._registry.get(task.db_id)
         sha256 = await self._registry.sha256_async(task.db_id)
         sqls = [_sql(prediction, task.extract) for prediction in task.predictions]
-        distinct = tuple(dict.fromkeys(sql for sql in sqls if sql is not None))
-        judged = await judge(self._executor, database.path, self._group(task, distinct))
-        gold = _gold_report(task.db_id, judged)
-        answers = dict(zip(distinct, judged.predictions, strict=False))
+        distinct = list(dict.fromkeys(sql for sql in sqls if sql is not None))
+        key = self._key(task, sha256)
+
+        async def work(predictions: Sequence[str]) -> Judged:
+            return await judge(self._executor, database.path, self._group(key, predictions))
+
+        answers = await self.cache.answers(key, distinct, work)
+        gold = gold_report(task.db_id, answers.golds)
+        rejected = self._policy.reject_flags if task.reject_flags is None else task.reject_flags
         return VerifyReport(
             db_id=task.db_id,
             database_sha256=sha256,
             verifier_version=self.version,
             gold=gold,
-            verdicts=[_verdict(sql, answers, gold, task) for sql in sqls],
+            verdicts=[
+                verdict_of(prediction, sql, answers, gold, task, rejected)
+                for prediction, sql in zip(task.predictions, sqls, strict=True)
+            ],
         )
 
-    def _group(self, task: VerifyTask, distinct: tuple[str, ...]) -> Group:
+    def _key(self, task: VerifyTask, sha256: str) -> GroupKey:
         limits = self._executor.limits
-        return Group(
+        return GroupKey(
+            database_sha256=sha256,
             golds=task.gold_sql,
-            predictions=distinct,
             metrics=task.metrics,
             timeout_s=min(task.timeout_s or limits.query_timeout_s, limits.query_timeout_s),
             gold_timeout_s=limits.gold_timeout_s,
-            group_timeout_s=limits.group_timeout_s,
+            diff_rows=task.diff_rows,
+        )
+
+    def _group(self, key: GroupKey, predictions: Sequence[str]) -> Group:
+        return Group(
+            golds=key.golds,
+            predictions=tuple(predictions),
+            metrics=key.metrics,
+            timeout_s=key.timeout_s,
+            gold_timeout_s=key.gold_timeout_s,
+            group_timeout_s=self._executor.limits.group_timeout_s,
+            diff_rows=key.diff_rows,
         )
 
 
 def _sql(prediction: str, extract: Extract) -> str | None:
     # As it is, even when empty: BIRD's evaluator runs an empty prediction too.
     return prediction if extract == "none" else extract_sql(prediction, extract)
-
-
-def _gold_report(db_id: str, judged: Judged) -> GoldReport:
-    """The first usable gold, or the first failure; raises DatabaseUnusable for a damaged file."""
-    answers = [judged.golds[n] for n in sorted(judged.golds)]
-    answer = next((a for a in answers if a["status"] == "ok"), answers[0])
-    if answer.get("corrupt"):
-        raise DatabaseUnusable(
-            f"the database file of {db_id!r} is damaged: {answer['message']}", param="db_id"
-        )
-    return GoldReport(
-        status=cast(Any, _GOLD_STATUS.get(answer["status"], "gold_error")),
-        rows=answer.get("rows"),
-        columns=answer.get("columns"),
-        elapsed_ms=answer.get("elapsed_ms", 0.0),
-        cached=answer.get("cached", False),
-        message=answer.get("message"),
-    )
-
-
-def _verdict(
-    sql: str | None, answers: dict[str, Any], gold: GoldReport, task: VerifyTask
-) -> Verdict:
-    answer = _answer(sql, answers, gold)
-    metrics = answer.get("metrics") or dict.fromkeys(task.metrics, 0.0)
-    status = _status(answer["status"], metrics[task.metrics[0]])
-    reward, components = score(status, task.reward)
-    return Verdict(
-        status=status,
-        reward=reward,
-        masked=status in MASKED,
-        retryable=status == "infra_error" and not answer.get("corrupt"),
-        metrics=metrics,
-        components=components,
-        flags=answer.get("flags", []),
-        # Half a surrogate pair can be received, but not sent.
-        sql=sql and sql.encode(errors="backslashreplace").decode(),
-        rows=answer.get("rows"),
-        elapsed_ms=answer.get("elapsed_ms", 0.0),
-        cached=False,
-        message=answer.get("message"),
-    )
-
-
-def _answer(sql: str | None, answers: dict[str, Any], gold: GoldReport) -> dict[str, Any]:
-    if gold.status != "ok":
-        return {"status": gold.status, "message": gold.message}
-    return _NO_SQL if sql is None else cast(dict[str, Any], answers[sql])
-
-
-def _status(answer: str, value: float) -> Status:
-    """The worker's word, `ok` turned into match or mismatch by the first metric."""
-    if answer == "ok":
-        return "match" if value else "mismatch"
-    return cast(Status, answer)

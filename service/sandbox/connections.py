@@ -1,0 +1,71 @@
+"""The connections that one worker keeps open, least recently used leaving first."""
+
+import os
+import resource
+import sqlite3
+import sys
+from collections import OrderedDict
+
+from service.sandbox.limits import Limits
+from service.sandbox.sqlite import Connection, failure_of, mapped_bytes
+
+_OPEN = 128
+Key = tuple[str, str, str]
+
+
+class Connections:
+    """One connection for each file, version of the file and role; none is shared between roles.
+
+    Bounded in number, and their page caches in bytes: together they take at most a quarter of the
+    worker's memory, so that whoever runs next still has its share.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: OrderedDict[Key, Connection] = OrderedDict()
+        self._cached_bytes = 0
+        self._mapped_bytes = 0
+
+    def get(self, path: str, version: str, role: str, *, lenient_text: bool = False) -> Connection:
+        """The connection, opened where need be; raises Failure if the file cannot be opened.
+
+        The version is part of the key: a replaced file is opened anew. `lenient_text` drops bytes
+        that are not UTF-8 instead of failing.
+        """
+        key = (path, version, f"{role}~" if lenient_text else role)
+        found = self._open.get(key)
+        if found is None:
+            found = self._make(key, lenient_text)
+        self._open.move_to_end(key)
+        return found
+
+    def _make(self, key: Key, lenient_text: bool) -> Connection:
+        try:
+            size = os.stat(key[0]).st_size
+            self._map(mapped_bytes(size))
+            made = Connection(key[0], size, self._limits, lenient_text=lenient_text)
+        except (OSError, sqlite3.Error) as error:
+            raise failure_of(error) from None
+        self._open[key] = made
+        self._cached_bytes += made.cached_bytes
+        while len(self._open) > 2 and self._too_many():
+            self._drop()
+        return made
+
+    def _too_many(self) -> bool:
+        most = self._limits.memory_mb * 2**20 // 4
+        return len(self._open) > _OPEN or self._cached_bytes > most
+
+    def _drop(self) -> None:
+        _, oldest = self._open.popitem(last=False)
+        oldest.close()
+        self._cached_bytes -= oldest.cached_bytes
+        self._map(-oldest.mapped_bytes)
+
+    def _map(self, more_bytes: int) -> None:
+        """Let a mapping have address space, but none of the memory that is to be bounded."""
+        self._mapped_bytes += more_bytes
+        if more_bytes and sys.platform == "linux":
+            most = self._limits.memory_mb * 2**20 + self._mapped_bytes
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -1,0 +1,146 @@
+"""Verdicts that are kept, and work under way that others wait for instead of doing it again.
+
+Kept by the database's content, the golds, the prediction, the metrics and the limits: whatever a
+verdict depends on. Not kept is what another run might answer otherwise: a deadline that was missed,
+a failure of ours, a statement that asks for the clock or for chance.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from service.sandbox.frames import Frame
+from service.sandbox.judging import Judged
+
+_PASSING = frozenset({"timeout", "infra_error"})
+_ANSWER_BYTES = 900  # a small answer with its dictionary entries
+_GROUP_BYTES = 1500
+
+
+class GroupKey(NamedTuple):
+    """What the verdicts on a group depend on, beside the prediction."""
+
+    database_sha256: str
+    golds: tuple[str, ...]
+    metrics: tuple[str, ...]
+    timeout_s: float
+    gold_timeout_s: float
+    diff_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of the golds by their place, of the predictions by their text."""
+
+    golds: dict[int, Frame] = field(default_factory=dict)
+    predictions: dict[str, Frame] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+    """Predictions that were not run for this request."""
+
+
+Work = Callable[[Sequence[str]], Awaitable[Judged]]
+
+
+@dataclass(slots=True)
+class _Group:
+    golds: dict[int, Frame] = field(default_factory=dict)
+    predictions: dict[str, Frame] = field(default_factory=dict)
+    running: dict[str, "asyncio.Future[Answers]"] = field(default_factory=dict)
+    bytes: int = 0
+
+
+class VerdictCache:
+    """At most `max_bytes`, approximately; the groups used least recently leave first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._groups: OrderedDict[GroupKey, _Group] = OrderedDict()
+        self.bytes = 0
+        self.hits = 0
+
+    async def answers(self, key: GroupKey, predictions: Sequence[str], work: Work) -> Answers:
+        """Answers to distinct predictions, each run at most once; raises what `work` raises.
+
+        `work` is given those predictions that nobody has judged and nobody is judging. Where a
+        caller that others wait for gives up, one of them does the work. No predictions are answered
+        where no gold is usable.
+        """
+        group = self._group(key)
+        known = group.predictions
+        found = {sql: known[sql] for sql in predictions if sql in known}
+        answers = Answers(dict(group.golds), found, frozenset(found))
+        self.hits += len(found)
+        while not _complete(answers, predictions):
+            missing = [sql for sql in predictions if sql not in found]
+            mine = [sql for sql in missing if sql not in group.running]
+            if mine or not missing:
+                more = await self._run(key, group, mine, work)
+            else:
+                more = await _joined(group.running[missing[0]])
+            answers.golds.update(more.golds)
+            found |= {sql: more.predictions[sql] for sql in missing if sql in more.predictions}
+        return answers
+
+    async def _run(self, key: GroupKey, group: _Group, mine: Sequence[str], work: Work) -> Answers:
+        future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        group.running.update(dict.fromkeys(mine, future))
+        try:
+            judged = await work(mine)
+            answers = Answers(judged.golds, {mine[n]: a for n, a in judged.predictions.items()})
+            self._keep(key, group, answers)
+            future.set_result(answers)
+            return answers
+        finally:
+            for sql in mine:
+                del group.running[sql]
+            future.cancel()  # only where it has no result: then those who wait try themselves
+
+    def _group(self, key: GroupKey) -> _Group:
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+            self._grow(group, _GROUP_BYTES + sum(map(len, key.golds)))
+        self._groups.move_to_end(key)
+        return group
+
+    def _keep(self, key: GroupKey, group: _Group, answers: Answers) -> None:
+        if all(gold["status"] not in _PASSING for gold in answers.golds.values()):
+            group.golds.update({n: gold | {"cached": True} for n, gold in answers.golds.items()})
+        kept = {sql: a for sql, a in answers.predictions.items() if _lasting(a)}
+        group.predictions.update(kept)
+        if self._groups.get(key) is group:  # else it has left meanwhile
+            self._grow(group, sum(map(_size, kept, kept.values())))
+
+    def _grow(self, group: _Group, more_bytes: int) -> None:
+        group.bytes += more_bytes
+        self.bytes += more_bytes
+        while self.bytes > self._max_bytes and self._groups:
+            self.bytes -= self._groups.popitem(last=False)[1].bytes
+
+
+def _complete(answers: Answers, predictions: Sequence[str]) -> bool:
+    """True when nothing is to be run: all is answered, or no gold is usable."""
+    if not answers.golds:
+        return False
+    if all(gold["status"] != "ok" for gold in answers.golds.values()):
+        return True
+    return len(answers.predictions) == len(predictions)
+
+
+async def _joined(running: "asyncio.Future[Answers]") -> Answers:
+    """What the other caller found; nothing if it gave up."""
+    await asyncio.wait((running,))
+    if running.cancelled():
+        return Answers()
+    return running.result()
+
+
+def _lasting(answer: Frame) -> bool:
+    return answer["status"] not in _PASSING and not answer.get("volatile")
+
+
+def _size(sql: str, answer: Frame) -> int:
+    examples = 0 if answer.get("diff") is None else len(str(answer["diff"]))
+    return _ANSWER_BYTES + len(sql) + 2 * examples
