@@ -8,7 +8,7 @@ from typing import Any
 
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import Failure
-from service.text2sql.compare import GoldRows
+from service.text2sql.compare.rows import GoldRows
 
 Key = tuple[str, str, str]
 _BATCH = 1024

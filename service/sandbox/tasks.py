@@ -15,7 +15,8 @@ from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import Connection, Failure, failure_of
-from service.text2sql.compare import JUDGES, GoldRows, Judge
+from service.text2sql.compare.metrics import JUDGES
+from service.text2sql.compare.rows import GoldRows, Judge
 
 _OPEN_DATABASES = 8
 _FIRST_BATCH, _BATCH = 64, 1024
