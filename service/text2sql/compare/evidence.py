@@ -16,18 +16,16 @@ class Evidence:
     and one batch at most.
     """
 
-    __slots__ = ("_batches", "_firsts", "_keep", "columns", "count", "every_distinct", "whole")
+    __slots__ = ("_batches", "_firsts", "_keep", "columns", "count", "whole")
 
     def __init__(self, columns: int, keep: int) -> None:
         self.columns = columns
         self.count = 0
         self.whole = False
         """To be set when the prediction's last row was added."""
-        self.every_distinct = True
-        """False once rows were dropped that may be unlike all kept ones."""
         self._keep = keep
         self._batches: list[Sequence[Row]] = []
-        self._firsts: dict[Row, Row] = {}
+        self._firsts: dict[Row, Row] | None = None
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take note of a batch, which must not be changed afterwards."""
@@ -37,24 +35,29 @@ class Evidence:
         if self.count <= self._keep:
             self._batches.append(rows)
             return
-        if not self._firsts:
+        if self._firsts is None:
             self._firsts = {typed(row): row for row in self.rows()}
             self._batches = []
-        if len(self._firsts) > 2 * self._keep:
-            self.every_distinct = False
-            return
-        for row in rows:
-            self._firsts.setdefault(typed(row), row)
+        if self.every_distinct:
+            for row in rows:
+                self._firsts.setdefault(typed(row), row)
 
     @property
     def every_row(self) -> bool:
         """Whether no row that was added has been dropped."""
-        return not self._firsts
+        return self._firsts is None
 
-    def rows(self) -> list[Row]:
+    @property
+    def every_distinct(self) -> bool:
+        """Whether no row that was added has been dropped unless a like one is kept."""
+        return self._firsts is None or len(self._firsts) <= 2 * self._keep
+
+    def rows(self) -> Sequence[Row]:
         """The kept rows, in order: all of them if there were no more than `keep`."""
-        if self._firsts:
+        if self._firsts is not None:
             return list(self._firsts.values())
+        if len(self._batches) == 1:
+            return self._batches[0]
         return list(chain.from_iterable(self._batches))
 
     def flags(self, gold: GoldRows, *, by_columns: bool = False) -> list[Flag]:
@@ -77,12 +80,12 @@ class Evidence:
         return _flags_of_rows(gold, rows, self.count)
 
 
-def _flags_of_rows(gold: GoldRows, rows: list[Row], count: int) -> list[Flag]:
-    flags: list[Flag] = []
+def _flags_of_rows(gold: GoldRows, rows: Sequence[Row], count: int) -> list[Flag]:
     if count == len(gold.rows) and rows == gold.rows:
-        return ["type_coerced"] if _coerced(gold, rows) else []
+        return [] if _types(rows) == gold.part(_gold_types) else ["type_coerced"]
     if frozenset(rows) != gold.distinct:
         return []  # soft F1 of 1.0 with cells in other places
+    flags: list[Flag] = []
     if count != len(gold.rows) or (count != len(gold.distinct) and Counter(rows) != gold.counted):
         flags.append("duplicates_ignored")
     if gold.ordered and list(dict.fromkeys(rows)) != gold.firsts:
@@ -92,7 +95,7 @@ def _flags_of_rows(gold: GoldRows, rows: list[Row], count: int) -> list[Flag]:
     return flags
 
 
-def _coerced(gold: GoldRows, rows: list[Row]) -> bool:
+def _coerced(gold: GoldRows, rows: Sequence[Row]) -> bool:
     """Whether equal rows differ in type, which only integers and floats can."""
     kinds = (
         gold_kinds | set(map(type, column))
@@ -101,6 +104,14 @@ def _coerced(gold: GoldRows, rows: list[Row]) -> bool:
     if not any(int in found and float in found for found in kinds):
         return False
     return set(map(typed, rows)) != gold.typed.keys()
+
+
+def _types(rows: Sequence[Row]) -> list[type]:
+    return list(map(type, chain.from_iterable(rows)))
+
+
+def _gold_types(gold: GoldRows) -> list[type]:
+    return _types(gold.rows)
 
 
 def _kinds(gold: GoldRows) -> list[frozenset[type]]:
