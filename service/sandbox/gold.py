@@ -1,15 +1,18 @@
 """Gold results that a worker keeps, least recently used leaving first. Standard library only."""
 
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure, failure_of
+from service.sandbox.ties import limit_cuts_ties
 from service.text2sql.compare.rows import GoldRows
 
 _BATCH = 1024
+_TIES_AT_LEAST_S, _TIES_TIMES = 1.0, 4.0  # time to look for ties: two more runs, and some room
 
 
 class Key(NamedTuple):
@@ -27,7 +30,14 @@ class Gold(NamedTuple):
     rows: GoldRows
     volatile: bool
     """It asks for the clock or for chance."""
+    tied: bool | None
+    """Its rows depend on how ties at a LIMIT are broken; None if that is not known."""
     elapsed_ms: float
+
+    @property
+    def unsteady(self) -> bool:
+        """Another run might give other rows."""
+        return self.volatile or bool(self.tied)
 
 
 class GoldCache:
@@ -53,8 +63,18 @@ class GoldCache:
             self._bytes -= self._kept.popitem(last=False)[1].rows.size
 
 
-def run_gold(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> GoldRows:
-    """All rows of a gold; raises Failure."""
+def run_gold(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> Gold:
+    """All rows of a gold, and whether they are the only ones it could give; raises Failure."""
+    start = time.monotonic()
+    rows = _rows(connection, sql, timeout_s, limits)
+    elapsed_s = time.monotonic() - start
+    volatile = connection.volatile(sql)
+    left_s = min(timeout_s - elapsed_s, _TIES_AT_LEAST_S + _TIES_TIMES * elapsed_s)
+    tied = limit_cuts_ties(connection, sql, rows.columns, left_s, limits)
+    return Gold(rows, volatile, tied, elapsed_s * 1000)
+
+
+def _rows(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> GoldRows:
     try:
         cursor = connection.execute(sql, timeout_s)
         rows, size = _read(cursor, limits)

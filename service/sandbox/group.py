@@ -6,6 +6,8 @@ decides ends the statement.
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from service.sandbox.connections import Connections
@@ -13,12 +15,15 @@ from service.sandbox.frames import Frame
 from service.sandbox.gold import Gold, GoldCache, Key, run_gold
 from service.sandbox.limits import Limits
 from service.sandbox.plan import Run, plan
-from service.sandbox.program import Program, program_of
+from service.sandbox.prediction import Judged, answer_of, run_prediction
+from service.sandbox.program import KnownPrograms, program_of
 from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure, failure_of
-from service.text2sql.compare.metrics import Judge
+from service.sandbox.timing import time_ratios
+from service.text2sql.compare.budget import ComparisonTooHard
+from service.text2sql.compare.r_ves import reward_of
 
-_FIRST_BATCH, _BATCH = 64, 1024
 _SLOW_MS = 2.0  # from here on a look at the compiled program is worth its price
+_TIMED_RUNS = 100  # as BIRD's evaluator
 
 
 class Task(NamedTuple):
@@ -47,7 +52,8 @@ class GroupJudge:
         self._runs = plan(tuple(task.metrics))
         self._golds: list[list[Gold]] = [[] for _ in self._runs]
         self._room = limits.max_gold_bytes
-        self._programs: dict[Program, Frame] = {}
+        self._by_program = len(self._runs) == 1 and not self._runs[0].timed
+        self._known: KnownPrograms | None = None
 
     def answers(self) -> Iterator[Frame]:
         """Answers in order; none for predictions where no gold is usable."""
@@ -92,10 +98,8 @@ class GroupJudge:
         return gold, kept is not None
 
     def _run_gold(self, key: Key) -> Gold:
-        start = time.perf_counter()
         connection = self._connection("gold", key.lenient_text)
-        rows = run_gold(connection, key.sql, self._task.gold_timeout_s, self._limits)
-        gold = Gold(rows, connection.volatile(key.sql), since(start))
+        gold = run_gold(connection, key.sql, self._task.gold_timeout_s, self._limits)
         self._cache.keep(key, gold)
         return gold
 
@@ -103,80 +107,92 @@ class GroupJudge:
 
     def _prediction(self, sql: str) -> Frame:
         start = time.perf_counter()
-        if self._golds[0][0].elapsed_ms < _SLOW_MS:
-            answer = self._judge(sql)
-        else:
-            answer = self._judge_once(sql)
+        slow = self._golds[0][0].elapsed_ms > _SLOW_MS and self._by_program
+        try:
+            answer = self._judge_once(sql) if slow else self._judge(sql)
+        except Failure as failure:  # to open the file
+            answer = failed(failure)
         answer["elapsed_ms"] = since(start)
         return answer
 
     def _judge_once(self, sql: str) -> Frame:
-        """As _judge, but a prediction that compiles to a known program is not run again."""
-        try:
-            program = program_of(self._connection("prediction", False), sql)
-        except Failure as failure:  # to open the file
-            return failed(failure)
+        """As _judge, without running what the compiled program already decides."""
+        connection = self._connection("prediction", self._runs[0].lenient_text)
+        if self._known is None:
+            self._known = KnownPrograms(
+                connection, self._runs[0], self._golds[0], self._task.diff_rows
+            )
+        program = program_of(connection, sql)
         if program is None:
             return self._judge(sql)
-        if program not in self._programs:
-            self._programs[program] = self._judge(sql)
-        return dict(self._programs[program])
+        answer = self._known.answer(program)
+        if answer is None:
+            answer = self._judge(sql)
+            self._known.remember(program, answer)
+        return dict(answer)
 
     def _judge(self, sql: str) -> Frame:
+        """Every metric of the prediction; the first run decides the status."""
         metrics = dict.fromkeys(self._task.metrics, 0.0)
-        answer = self._judge_run(self._runs[0], self._golds[0], sql, metrics)
+        answer = self._first_run(sql, metrics)
         for run, golds in zip(self._runs[1:], self._golds[1:], strict=True):
-            self._judge_run(run, golds, sql, metrics)
+            with suppress(Failure):  # its metrics stay 0
+                if golds:
+                    metrics.update(self._run(run, golds, sql).values)
         answer["metrics"] = metrics
         return answer
 
-    def _judge_run(self, run: Run, golds: list[Gold], sql: str, metrics: dict[str, float]) -> Frame:
-        """Run the prediction once and fill in the metrics of that run."""
-        prepared = run.prepare(sql)
-        if prepared is None:
-            return {"status": "no_sql", "message": "nothing is left of the prediction"}
+    def _first_run(self, sql: str, metrics: dict[str, float]) -> Frame:
+        run, golds, task = self._runs[0], self._golds[0], self._task
+        start = time.perf_counter()
         try:
-            connection = self._connection("prediction", run.lenient_text)
-            return self._stream(connection, prepared, run, golds, metrics)
-        except ENGINE_ERRORS as error:
-            return failed(failure_of(error))
+            judged = self._run(run, golds, sql)
         except Failure as failure:
             return failed(failure)
+        metrics.update(judged.values)
+        elapsed_s = time.perf_counter() - start
+        connection = self._connection("prediction", run.lenient_text)
+        answer = answer_of(judged, run, golds, connection, elapsed_s, task.diff_rows, self._limits)
+        if run.timed and judged.values[run.timed]:
+            answer["timing"] = self._time(run.timed, judged, elapsed_s, metrics)
+        return answer
 
-    def _stream(
-        self,
-        connection: Connection,
-        sql: str,
-        run: Run,
-        golds: list[Gold],
-        metrics: dict[str, float],
+    def _time(
+        self, metric: str, judged: Judged, elapsed_s: float, metrics: dict[str, float]
     ) -> Frame:
-        """Feed the rows to every judge until none is undecided; raises ENGINE_ERRORS."""
-        count = 0
+        """Time gold and prediction against each other; the metric gets the reward for that."""
+        task, gold = self._task, judged.matched.gold if judged.matched else self._golds[0][0]
+        runs = [
+            partial(self._rerun, self._connection(role, False), sql)
+            for role, sql in (("gold", gold.rows.sql), ("prediction", judged.sql))
+        ]
+        stop_at = time.monotonic() + max(0.0, task.timeout_s - elapsed_s)
         try:
-            cursor = connection.execute(sql, self._task.timeout_s)
-            columns = len(cursor.description or ())
-            judges: list[tuple[str, Judge]] = [
-                (name, make(gold.rows, columns)) for name, make in run.judges for gold in golds
-            ]
-            size = _FIRST_BATCH
-            while judges and (rows := cursor.fetchmany(size)):
-                count += len(rows)
-                judges = [pair for pair in judges if pair[1].feed(rows)]
-                size = _BATCH
-            cursor.close()
+            ratios = time_ratios(runs[0], runs[1], _TIMED_RUNS, stop_at)
+        except ENGINE_ERRORS as error:
+            raise failure_of(error) from None
+        reward = reward_of(ratios)
+        metrics[metric] = reward.value
+        return {"ratio": reward.ratio, "spread": reward.spread, "runs": len(ratios)}
+
+    def _rerun(self, connection: Connection, sql: str) -> None:
+        try:
+            connection.execute(sql, self._task.timeout_s).fetchall()
         finally:
             connection.done()
-        for name, judge in judges:
-            metrics[name] = max(metrics[name], judge.value())
-        # A statement without columns is empty or a comment: two empty results are equal to BIRD's
-        # evaluator, but it is no answer.
-        answer: Frame = {"status": "ok" if columns else "no_sql"}
-        if judges:
-            answer["rows"] = count
-            if not count and any(metrics.values()):
-                answer["flags"] = ["empty_equals_empty"]
-        return answer
+
+    def _run(self, run: Run, golds: list[Gold], sql: str) -> Judged:
+        """Run the prediction once for the metrics of that run; raises Failure."""
+        prepared = run.prepare(sql)
+        if prepared is None:
+            raise Failure("no_sql", "nothing is left of the prediction")
+        connection = self._connection("prediction", run.lenient_text)
+        try:
+            return run_prediction(connection, prepared, run, golds, self._task.timeout_s)
+        except ComparisonTooHard as error:
+            raise Failure("too_large", str(error)) from None
+        except ENGINE_ERRORS as error:
+            raise failure_of(error) from None
 
     def _connection(self, role: str, lenient_text: bool) -> Connection:
         task = self._task

@@ -32,22 +32,20 @@ class Comparison:
     counts_duplicates: bool = True
     typed: bool = False
     """1 and 1.0 differ."""
+    arity_decides: bool = True
+    """Another number of columns is 0 wherever the gold has rows."""
     timed: bool = False
     """The value is then replaced by the time reward (r_ves.py) where it is 1."""
 
 
 METRICS: dict[Metric, Comparison] = {
     "bird_ex": Comparison(BirdEx, counts_duplicates=False),
-    "bird_soft_f1": Comparison(BirdSoftF1, counts_duplicates=False),
+    "bird_soft_f1": Comparison(BirdSoftF1, counts_duplicates=False, arity_decides=False),
     "bird_r_ves": Comparison(BirdEx, counts_duplicates=False, timed=True),
     "spider_exec": Comparison(SpiderExec, without_distinct, lenient_text=True, by_columns=True),
     "spider_exec_keep_distinct": Comparison(
         SpiderExec, keep_distinct, lenient_text=True, by_columns=True
     ),
-    "spider2_lite": Comparison(Spider2Lite, by_columns=True),
+    "spider2_lite": Comparison(Spider2Lite, by_columns=True, arity_decides=False),
     "strict": Comparison(Strict, typed=True),
-}
-
-JUDGES: dict[str, Callable[[GoldRows, int], Judge]] = {
-    name: comparison.judge for name, comparison in METRICS.items()
 }

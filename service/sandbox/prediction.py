@@ -1,0 +1,137 @@
+"""Run one prediction, judge its rows while they stream, and tell what deserves a look."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.sandbox.frames import Frame
+from service.sandbox.gold import Gold
+from service.sandbox.limits import Limits
+from service.sandbox.plan import Run
+from service.sandbox.sqlite import Connection
+from service.sandbox.ties import limit_cuts_ties
+from service.text2sql.compare.difference import difference
+from service.text2sql.compare.evidence import Evidence
+from service.text2sql.compare.metrics import Comparison
+from service.text2sql.compare.rows import Judge
+
+_FIRST_BATCH, _BATCH = 64, 1024
+_TIES_S = 0.1
+"""A statement that takes longer is not run again to look for ties."""
+
+
+class Sure(NamedTuple):
+    """A judge whose value is not 0 yet, and what it judges by."""
+
+    metric: str
+    comparison: Comparison
+    gold: Gold
+    judge: Judge
+
+
+class Judged(NamedTuple):
+    """What a run of a prediction gave."""
+
+    sql: str
+    evidence: Evidence
+    values: dict[str, float]
+    matched: Sure | None
+    """By the first metric of the run."""
+    volatile: bool
+    reads: bool
+    """It reads a table."""
+
+
+def run_prediction(
+    connection: Connection, sql: str, run: Run, golds: Sequence[Gold], timeout_s: float
+) -> Judged:
+    """Feed the rows to every judge until none is undecided.
+
+    Raises ENGINE_ERRORS, and ComparisonTooHard where the search for a match exceeds its bounds.
+    """
+    try:
+        cursor = connection.execute(sql, timeout_s)
+        columns = len(cursor.description or ())
+        undecided = [
+            Sure(name, comparison, gold, comparison.judge(gold.rows, columns))
+            for name, comparison in run.comparisons
+            for gold in golds
+        ]
+        evidence = Evidence(columns, max(len(gold.rows.rows) for gold in golds))
+        size = _FIRST_BATCH
+        while undecided and (rows := cursor.fetchmany(size)):
+            evidence.add(rows)
+            undecided = [sure for sure in undecided if sure.judge.feed(rows)]
+            size = _BATCH
+        evidence.whole = bool(undecided)
+        cursor.close()
+    finally:
+        connection.done()
+    values = {name: 0.0 for name, _ in run.comparisons}
+    matched = _values(undecided, run.comparisons[0][0], values)
+    return Judged(sql, evidence, values, matched, connection.volatile(sql), bool(connection.reads))
+
+
+def _values(undecided: list[Sure], first: str, values: dict[str, float]) -> Sure | None:
+    """Fill in the best value of each metric; returns the match by the first one."""
+    matched = None
+    for sure in undecided:
+        value = sure.judge.value()
+        if value > values[sure.metric]:
+            values[sure.metric] = value
+        if value == 1 and matched is None and sure.metric == first:
+            matched = sure
+    return matched
+
+
+def answer_of(
+    judged: Judged,
+    run: Run,
+    golds: Sequence[Gold],
+    connection: Connection,
+    elapsed_s: float,
+    diff_rows: int,
+    limits: Limits,
+) -> Frame:
+    """The answer to the first run: status, rows, flags, difference."""
+    evidence, matched = judged.evidence, judged.matched
+    # A statement without columns is empty or a comment: two empty results are equal to BIRD's
+    # evaluator, but it is no answer.
+    answer: Frame = {"status": "ok" if evidence.columns else "no_sql"}
+    if evidence.whole:
+        answer["rows"] = evidence.count
+    gold = (matched.gold if matched else None) or golds[0]
+    flags = [] if judged.reads or not evidence.columns else ["constant_only"]
+    if judged.volatile:
+        flags.append("nondeterministic")
+    if gold.unsteady:
+        flags.append("gold_nondeterministic")
+    if matched:
+        flags += _flags_of_match(judged, matched, connection, elapsed_s, limits)
+    elif diff_rows:
+        answer["diff"] = difference(gold.rows, evidence, run.comparisons[0][1], diff_rows)
+    if flags:
+        answer["flags"] = flags
+    if judged.volatile or gold.volatile:
+        answer["volatile"] = True
+    return answer
+
+
+def _flags_of_match(
+    judged: Judged, matched: Sure, connection: Connection, elapsed_s: float, limits: Limits
+) -> list[str]:
+    flags: list[str] = []
+    if not judged.evidence.count:
+        flags.append("empty_equals_empty")
+    flags += judged.evidence.flags(matched.gold.rows, by_columns=matched.comparison.by_columns)
+    if judged.volatile or "limit" not in judged.sql.lower():
+        return flags
+    if judged.sql == matched.gold.rows.sql:
+        tied = matched.gold.tied
+    elif elapsed_s > _TIES_S:
+        tied = None
+    else:
+        columns = judged.evidence.columns
+        tied = limit_cuts_ties(connection, judged.sql, columns, 2 * _TIES_S, limits)
+    if tied is not False:
+        flags.append("nondeterministic" if tied else "ties_unchecked")
+    return flags

@@ -1,0 +1,39 @@
+"""Does a LIMIT cut through rows that tie? Runs in the worker, on the data that is there."""
+
+import time
+from collections import Counter
+
+from service.sandbox.limits import Limits
+from service.sandbox.sqlite import ENGINE_ERRORS, Connection
+from service.text2sql.compare.rows import Row
+from service.text2sql.ties import tie_variants
+
+
+def limit_cuts_ties(
+    connection: Connection, sql: str, columns: int, timeout_s: float, limits: Limits
+) -> bool | None:
+    """True if the statement's rows depend on how ties at a LIMIT are broken, None if unknown.
+
+    The statement is run twice more, with ties broken in two opposite ways by the output's columns
+    (text2sql/ties.py), so only where it has a LIMIT at all. None where that takes too long or does
+    not run.
+    """
+    variants = tie_variants(sql, columns)
+    if variants is None:
+        return False
+    stop_at = time.monotonic() + timeout_s
+    bags = []
+    for variant in variants:
+        try:
+            bags.append(_bag(connection, variant, stop_at - time.monotonic(), limits))
+        except ENGINE_ERRORS:
+            return None
+        finally:
+            connection.done()
+    return None if None in bags else bags[0] != bags[1]
+
+
+def _bag(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> Counter[Row] | None:
+    """The rows and how often each is there; None for more than a gold may have."""
+    rows = connection.execute(sql, timeout_s).fetchmany(limits.max_gold_rows + 1)
+    return None if len(rows) > limits.max_gold_rows else Counter(rows)
