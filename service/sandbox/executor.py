@@ -14,12 +14,15 @@ from pathlib import Path
 from types import TracebackType
 
 from service.sandbox.frames import Frame
+from service.sandbox.lease import Lease
 from service.sandbox.limits import Limits
-from service.sandbox.pool import Lease, Pool
+from service.sandbox.pool import Pool
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.result import Described, QueryResult
+from service.sandbox.waiting import Wanted
 
 _COMPILE_TIMEOUT_S = 5.0
+_PATIENCE_S = 0.5  # a statement that takes longer lets others go first
 _TRIES = 2
 
 
@@ -81,9 +84,14 @@ class Executor:
         """Process ids of the workers that are alive."""
         return self._pool.pids()
 
-    def lease(self, database: Path) -> AbstractAsyncContextManager[Lease]:
+    @property
+    def aside(self) -> int:
+        """Tasks that take long and run beside the slots."""
+        return self._pool.aside
+
+    def lease(self, wanted: Wanted) -> AbstractAsyncContextManager[Lease]:
         """Borrow a worker for a task of several answers (judging.py)."""
-        return self._pool.lease(database)
+        return self._pool.lease(wanted)
 
     async def query(
         self,
@@ -106,11 +114,11 @@ class Executor:
 
     async def _single(self, database: Path, task: Frame, timeout_s: float) -> Frame:
         fault = False
-        async with self.lease(database) as lease:
+        async with self.lease(Wanted(str(database))) as lease:
             for _ in range(_TRIES):
                 try:
                     await lease.ask(task)
-                    answer: Frame = (await lease.receive(timeout_s))["answers"][0]
+                    answer: Frame = (await lease.receive(timeout_s, _PATIENCE_S))["answers"][0]
                     answer.pop("corrupt", None)  # of interest to the verifier only
                     return answer
                 except WorkerLate:

@@ -14,11 +14,15 @@ from pathlib import Path
 from service.errors import Unavailable
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
+from service.sandbox.lease import Lease
+from service.sandbox.limits import WALL_TIMES
 from service.sandbox.plan import statements_of
-from service.sandbox.pool import Lease
 from service.sandbox.process import WorkerDied, WorkerLate
+from service.sandbox.waiting import Wanted
 
 _TRIES = 2
+_PATIENCE_S, _GOLD_PATIENCE_S = 0.15, 1.0
+_TIMES_GOLD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Group:
     gold_timeout_s: float
     group_timeout_s: float
     diff_rows: int = 3
+    gold_s: float = 0.0
+    """Seconds that the golds took when they were last run, 0 if that is not known."""
 
 
 @dataclass(slots=True)
@@ -45,7 +51,8 @@ class Judged:
 async def judge(executor: Executor, database: Path, group: Group) -> Judged:
     """All answers for a group; raises NoFreeWorker, DatabaseUnusable, Unavailable."""
     judged, deaths = Judged(), Counter[tuple[str, int]]()
-    async with executor.lease(database) as lease:
+    wanted = Wanted(str(database), group.golds, group.gold_s)
+    async with executor.lease(wanted) as lease:
         end = time.monotonic() + group.group_timeout_s
         while True:
             visit = _Visit(group, judged, end)
@@ -90,7 +97,7 @@ class _Visit:
         self._golds = len(golds)
         self._taken = 0
         self._at = 0
-        self._since = time.monotonic()
+        self._since, self._since_cpu_s = time.monotonic(), 0.0
         grace_of = statements_of(group.metrics)
         self._limits_s = (group.gold_timeout_s * grace_of, group.timeout_s * grace_of)
 
@@ -110,6 +117,7 @@ class _Visit:
         await lease.ask(task)
         frame: Frame = {}
         while "end" not in frame:
+            self._since, self._since_cpu_s = time.monotonic(), lease.worker.cpu_s
             frame = await self._next(lease)
             self._take(frame["answers"])
 
@@ -141,20 +149,39 @@ class _Visit:
         wait_s = min(self._limits_s)
         while True:
             try:
-                return await lease.receive(max(0.0, min(wait_s, self._end - time.monotonic())))
-            except (WorkerLate, WorkerDied) as lost:
+                left_s = max(0.0, min(wait_s, self._end - time.monotonic()))
+                return await lease.receive(left_s, self._patience_s)
+            except WorkerDied:
                 self._at = max(self._taken, lease.place)
-                # It may be at an item with more time than we waited for: golds have their own.
-                left_s = self._since + self._limits_s[self._at >= self._golds] - time.monotonic()
-                wait_s = left_s
-                if isinstance(lost, WorkerDied) or min(left_s, self._end - time.monotonic()) <= 0:
+                raise
+            except WorkerLate:
+                self._at = max(self._taken, lease.place)
+                wait_s = self._left_s(lease.worker.cpu_s)
+                if wait_s <= 0 or time.monotonic() >= self._end:
                     raise
+
+    def _left_s(self, cpu_s: float) -> float:
+        """Seconds to wait for the item that is running, by the processor time that it had.
+
+        Golds have a time of their own. The clock counts too, but less: a statement is not to fail
+        since others kept it from the processor.
+        """
+        limit_s = self._limits_s[self._at >= self._golds]
+        by_clock_s = self._since + WALL_TIMES * limit_s - time.monotonic()
+        return min(self._since_cpu_s + limit_s - cpu_s, by_clock_s)
 
     def _take(self, answers: list[Frame]) -> None:
         for answer in answers:
             self._answer(self._items[self._taken], answer)
             self._taken += 1
-        self._since = time.monotonic()
+
+    @property
+    def _patience_s(self) -> float:
+        """How long an item may take before others go first: a while, and more after slow golds."""
+        if self._taken < self._golds:
+            return max(_GOLD_PATIENCE_S, _TIMES_GOLD * self._group.gold_s)
+        slowest_ms: float = max(gold.get("elapsed_ms", 0.0) for gold in self._judged.golds.values())
+        return max(_PATIENCE_S, _TIMES_GOLD * max(slowest_ms / 1000, self._group.gold_s))
 
     def _answer(self, item: tuple[str, int], answer: Frame) -> None:
         kind, place = item

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+WALL_TIMES = 3.0
+"""A statement ends once it had its time limit on the processor, or this many times as long by the
+clock: what others run beside it is not held against it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on one worker and on each statement it runs. All are enforced, most of them twice."""
 
     query_timeout_s: float = 30.0
-    """Wall-clock seconds for one prediction; the worker is killed shortly after."""
+    """Seconds of processor time for one prediction; the worker is killed shortly after."""
     gold_timeout_s: float = 60.0
-    """Wall-clock seconds for one gold query (golds run once and are kept)."""
+    """Seconds of processor time for one gold query (golds run once and are kept)."""
     group_timeout_s: float = 110.0
     """Wall-clock seconds for a gold and all its predictions; trainers' own limits start at 120."""
     max_gold_rows: int = 1_000_000

@@ -1,53 +1,28 @@
-"""A fixed number of worker slots, lent out one task at a time; a killed worker is replaced.
+"""Worker slots, lent out one task at a time; a killed worker is replaced.
 
-A lease keeps its slot while its worker is replaced, so a task that loses its worker does not queue
-again. Whoever waits for a slot waits in order, for a bounded time, in a bounded queue.
+There are as many slots as workers were asked for. A lease keeps its slot while its worker is
+replaced, so a task that loses its worker does not queue again. A lease whose statement takes long
+runs on at the lowest priority, and gives its slot to whoever waits: endless statements neither
+block the queue nor take the processor from the others. There is a bound on those too; beyond it
+they keep their slots. Whoever waits, waits for a bounded time in a bounded queue.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from service.errors import DatabaseUnusable, NoFreeWorker, Unavailable
-from service.sandbox.frames import Frame
+from service.sandbox.lease import Lease
 from service.sandbox.limits import Limits
 from service.sandbox.process import WorkerProcess
+from service.sandbox.waiting import Waiter, Wanted, choose
 
 _RESTART_PAUSE_S = 0.5
-
-
-class Lease:
-    """A slot with its worker, for one task on one database."""
-
-    def __init__(self, worker: WorkerProcess, pool: "Pool", database: Path) -> None:
-        self.worker = worker
-        self.clean = True
-        """False while a task is under way: the worker's state is then unknown."""
-        self._pool = pool
-        self._where = {"path": str(database), "version": file_version(database)}
-
-    @property
-    def place(self) -> int:
-        """The item of its task that the worker is at, counted from 0."""
-        return self.worker.place
-
-    async def ask(self, task: Frame) -> None:
-        """Hand over a task; raises WorkerDied, `renew` before the next task then."""
-        self.clean = False
-        await self.worker.send(task | self._where)
-
-    async def receive(self, timeout_s: float) -> Frame:
-        """The next answers, in at most `timeout_s` and the grace; raises WorkerLate, WorkerDied."""
-        frame = await self.worker.receive(timeout_s + self._pool.limits.kill_grace_s)
-        self.clean = "end" in frame
-        return frame
-
-    async def renew(self) -> None:
-        """Kill the worker and take a new one; raises Unavailable if none can be started."""
-        self.clean = False
-        self.worker = await self._pool.replacement(self.worker)
-        self.clean = True
+_ASIDE = 4  # leases beside the slots, for each slot
+_SPARE = 1  # workers that are kept beyond the slots once they were needed
 
 
 class Pool:
@@ -58,15 +33,17 @@ class Pool:
     ) -> None:
         self.limits = limits
         self.replaced = 0
-        self.queued = 0
         self.engine_version = ""
         self._size = workers
         self._max_queued = max_queued
         self._queue_timeout_s = queue_timeout_s
+        self._slots = workers
         self._idle: list[WorkerProcess] = []
-        self._leases: set[Lease] = set()
-        self._mending: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(workers)
+        self._leases: dict[Lease, None] = {}
+        self._waiting: deque[Waiter] = deque()
+        self._background: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._wake: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def start(self) -> None:
@@ -83,13 +60,13 @@ class Pool:
     async def close(self) -> None:
         """Kill every worker and refuse whoever waits."""
         self._closing = True
-        for _ in range(self.queued):
-            self._slots.release()
+        while self._waiting:
+            _refuse(self._waiting.popleft(), _stopping())
         workers = [*self._idle, *(lease.worker for lease in self._leases)]
         self._idle = []
         await asyncio.gather(*(worker.kill() for worker in workers))
-        while self._mending:
-            await asyncio.gather(*self._mending, return_exceptions=True)
+        while self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
 
     def pids(self) -> list[int]:
         """Process ids of the workers that are alive."""
@@ -101,86 +78,198 @@ class Pool:
         """Workers with a task."""
         return len(self._leases)
 
+    @property
+    def aside(self) -> int:
+        """Tasks that run beside the slots."""
+        return sum(lease.aside for lease in self._leases)
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait for a worker."""
+        return len(self._waiting)
+
     @asynccontextmanager
-    async def lease(self, database: Path) -> AsyncIterator[Lease]:
+    async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
         """Borrow a worker; raises NoFreeWorker, DatabaseUnusable, or Unavailable while closing."""
-        await self._wait_for_slot()
-        try:
-            lease = Lease(self._take(str(database)), self, database)
-        except DatabaseUnusable:
-            self._slots.release()
-            raise
-        self._idle.remove(lease.worker)
-        self._leases.add(lease)
+        version = file_version(Path(wanted.path))
+        worker = await self._take(wanted)
+        lease = Lease(worker, self, wanted, version, self.limits.kill_grace_s)
+        self._leases[lease] = None
         try:
             if lease.worker.exit_code is not None:
                 await lease.renew()  # killed while it was idle
             yield lease
         finally:
-            if lease.clean and not self._closing:
-                self._give_back(lease, lease.worker)
-            else:
-                # In the background: the caller may have been cancelled, and must not wait.
-                self._mending.add(task := asyncio.create_task(self._mend(lease)))
-                task.add_done_callback(self._mending.discard)
+            self._end(lease)
 
     async def replacement(self, worker: WorkerProcess) -> WorkerProcess:
         """Another worker in the place of this one, which is killed."""
         await worker.kill()
         self.replaced += 1
         self._refuse_if_closing()
-        path, new = worker.last_path, await WorkerProcess.start(self.limits)
-        new.last_path = path
+        new = self._idle.pop() if len(self._idle) > self._slots else None
+        new = new or await WorkerProcess.start(self.limits)
         if self._closing:
             await new.kill()
             self._refuse_if_closing()
         return new
 
+    def overdue(self, lease: Lease) -> None:
+        """Lower the lease's priority; its slot goes to the next who waits."""
+        lease.overdue = True
+        lease.worker.lower_priority()
+        self._dispatch()
+
+    # -- the queue ---------------------------------------------------------------------------
+
+    async def _take(self, wanted: Wanted) -> WorkerProcess:
+        """A worker and a slot; raises NoFreeWorker, Unavailable."""
+        self._refuse_if_closing()
+        waiter = Waiter(wanted)
+        self._waiting.append(waiter)
+        self._dispatch()
+        if not waiter.worker.done() and len(self._waiting) > self._max_queued:
+            self._waiting.remove(waiter)
+            raise NoFreeWorker(
+                f"all {self._size} SQL workers are busy and {len(self._waiting)} tasks wait",
+                retry_after_s=1,
+            )
+        if waiter.worker.done():
+            return waiter.worker.result()
+        try:
+            async with asyncio.timeout(self._queue_timeout_s):
+                return await asyncio.shield(waiter.worker)
+        except TimeoutError:
+            self._forget(waiter)
+            raise NoFreeWorker(
+                f"no SQL worker was free within {self._queue_timeout_s:g} s", retry_after_s=5
+            ) from None
+        except asyncio.CancelledError:
+            self._forget(waiter)
+            raise
+
+    def _forget(self, waiter: Waiter) -> None:
+        """Somebody does not wait any more; what came for it at that moment goes to the next."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+        elif waiter.worker.done() and not waiter.worker.exception():
+            self._idle.append(waiter.worker.result())
+            self._slots += 1
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Give workers to those who wait, as far as there are slots and workers."""
+        while self._waiting and not self._closing:
+            if not self._slots and not self._set_aside():
+                return
+            if not self._idle:
+                self._start_another()
+                return
+            busy = [lease.worker for lease in self._leases]
+            choice = choose(self._waiting, self._idle, busy)
+            if not choice.waiter or not choice.worker:
+                self._wake_in(choice.wait_s)
+                return
+            self._waiting.remove(choice.waiter)
+            self._idle.remove(choice.worker)
+            self._slots -= 1
+            choice.waiter.worker.set_result(choice.worker)
+
+    def _set_aside(self) -> bool:
+        """Take the slot of a lease that is overdue; False where there is none, or no room."""
+        if self.aside >= _ASIDE * self._size:
+            return False
+        for lease in self._leases:
+            if lease.overdue and not lease.aside:
+                lease.aside = True
+                self._slots += 1
+                return True
+        return False
+
+    def _wake_in(self, wait_s: float) -> None:
+        if self._wake:
+            self._wake.cancel()
+        self._wake = asyncio.get_running_loop().call_later(wait_s, self._dispatch)
+
+    # -- workers come and go -----------------------------------------------------------------
+
+    def _end(self, lease: Lease) -> None:
+        """Take back what was lent; in the background where that takes time: callers must not wait,
+        since they may have been cancelled."""
+        if lease.clean and not self._closing and lease.worker.restore_priority():
+            del self._leases[lease]
+            self._free_slot(lease)
+            self._keep(lease.worker)
+        else:
+            self._in_background(self._mend(lease))
+
     async def _mend(self, lease: Lease) -> None:
         """Replace a lease's worker, and only then free its slot."""
         while not self._closing:
             try:
-                return self._give_back(lease, await self.replacement(lease.worker))
+                if lease.aside:
+                    await lease.worker.kill()
+                    self.replaced += 1
+                    del self._leases[lease]
+                    return self._dispatch()
+                worker = await self.replacement(lease.worker)
+                del self._leases[lease]
+                self._free_slot(lease)
+                return self._keep(worker)
             except (Unavailable, OSError):
                 # Short of memory or processes: the other workers go on, and so do we in a moment.
                 await asyncio.sleep(_RESTART_PAUSE_S)
         await lease.worker.kill()
-        self._leases.discard(lease)
+        self._leases.pop(lease, None)
 
-    def _give_back(self, lease: Lease, worker: WorkerProcess) -> None:
-        self._leases.discard(lease)
-        self._idle.append(worker)
-        self._slots.release()
+    def _free_slot(self, lease: Lease) -> None:
+        self._slots += not lease.aside
 
-    async def _wait_for_slot(self) -> None:
-        self._refuse_if_closing()
-        if self._slots.locked() and self.queued >= self._max_queued:
-            raise NoFreeWorker(
-                f"all {self._size} SQL workers are busy and {self.queued} tasks wait",
-                retry_after_s=1,
-            )
-        self.queued += 1
+    def _keep(self, worker: WorkerProcess) -> None:
+        """An idle worker, unless there are enough."""
+        if len(self._idle) < self._slots + _SPARE:
+            self._idle.append(worker)
+        else:
+            self._in_background(worker.kill())
+        self._dispatch()
+
+    def _start_another(self) -> None:
+        """A worker for a slot that has none, since the slot's lease was set aside."""
+        if self._starting < self._slots:
+            self._starting += 1
+            self._in_background(self._start_one())
+
+    async def _start_one(self) -> None:
         try:
-            async with asyncio.timeout(self._queue_timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise NoFreeWorker(
-                f"no SQL worker was free within {self._queue_timeout_s:g} s", retry_after_s=5
-            ) from None
+            worker = await WorkerProcess.start(self.limits)
+        except (Unavailable, OSError):
+            await asyncio.sleep(_RESTART_PAUSE_S)
+            return
         finally:
-            self.queued -= 1
-        self._refuse_if_closing()
+            self._starting -= 1
+            if not self._closing:
+                asyncio.get_running_loop().call_soon(self._dispatch)
+        if self._closing:
+            return await worker.kill()
+        self._keep(worker)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
-            raise Unavailable("the service is stopping", retry_after_s=5)
+            raise _stopping()
 
-    def _take(self, path: str) -> WorkerProcess:
-        """An idle worker, rather one that knows this database."""
-        known = (worker for worker in self._idle if worker.last_path == path)
-        worker = next(known, self._idle[0])
-        worker.last_path = path
-        return worker
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is stopping", retry_after_s=5)
+
+
+def _refuse(waiter: Waiter, error: Exception) -> None:
+    if not waiter.worker.done():
+        waiter.worker.set_exception(error)
 
 
 def file_version(path: Path) -> str:

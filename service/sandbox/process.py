@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +27,8 @@ _PROGRAM = (
 _START_TIMEOUT_S = 30.0
 _SEND_TIMEOUT_S = 10.0
 _STALL_S = 0.25
+_KNOWN = 1024
+_LOWEST_PRIORITY = 19
 _FAULTS = frozenset({-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL})
 
 
@@ -52,7 +56,9 @@ class WorkerProcess:
         self._process = process
         self._progress = progress
         self.engine_version = ""
-        self.last_path = ""
+        self.known: dict[tuple[str, ...], None] = {}
+        """What it has open or keeps, as far as the pool was told; the oldest leave first."""
+        self._lowered = False
         self._length: int | None = None  # of a frame whose header is read, and whose body is not
 
     @classmethod
@@ -112,6 +118,47 @@ class WorkerProcess:
         except TimeoutError as error:
             raise WorkerLate from error
 
+    async def receive_within(self, timeout_s: float) -> Frame | None:
+        """The next answer, None after `timeout_s`; raises WorkerDied at its end."""
+        try:
+            return await self._receive(timeout_s)
+        except TimeoutError:
+            return None
+
+    def learn(self, keys: Iterable[tuple[str, ...]]) -> None:
+        """It is about to open or keep these."""
+        for key in keys:
+            self.known.pop(key, None)
+            self.known[key] = None
+        while len(self.known) > _KNOWN:
+            del self.known[next(iter(self.known))]
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that it has used, seconds; the clock where that cannot be told."""
+        if sys.platform != "linux":
+            return time.monotonic()
+        try:
+            return time.clock_gettime((~self.pid << 3) | 2)  # as clock_getcpuclockid(3) makes it
+        except OSError:  # it is gone
+            return 0.0
+
+    def lower_priority(self) -> None:
+        """Let every other process go first."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, _LOWEST_PRIORITY)
+            self._lowered = True
+
+    def restore_priority(self) -> bool:
+        """Undo lower_priority; False where the system does not let us."""
+        if self._lowered:
+            try:
+                os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0))
+            except OSError:
+                return False
+            self._lowered = False
+        return True
+
     async def _receive(self, timeout_s: float) -> Frame:
         assert self._process.stdout
         try:
@@ -152,7 +199,9 @@ async def _spawn(limits: Limits, descriptor: int) -> asyncio.subprocess.Process:
         pass_fds=(descriptor,),
         env={},
         cwd="/",
-        start_new_session=True,
+        # Its own group, so that it can be killed as one. Not its own session: where the kernel
+        # groups processes by session for scheduling, priorities hold within one only.
+        process_group=0,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from service.sandbox.limits import Limits
+from service.sandbox.limits import WALL_TIMES, Limits
 from service.sandbox.result import QueryStatus
 
 _READ_PRAGMAS = frozenset(
@@ -58,7 +58,7 @@ class Connection:
     ) -> None:
         self.cached_bytes = min(file_bytes, _CACHE)
         self.mapped_bytes = mapped_bytes(file_bytes)
-        self._deadline = float("inf")
+        self._deadline = self._wall_deadline = float("inf")
         self._functions: set[str] = set()
         self.reads: Reads = set()
         """(table, column) pairs that the last statement reads, as the engine resolved them."""
@@ -84,14 +84,15 @@ class Connection:
 
         `done` must be called when the cursor is no longer needed.
         """
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = time.thread_time() + timeout_s
+        self._wall_deadline = time.monotonic() + WALL_TIMES * timeout_s
         self.reads.clear()
         self._functions.clear()
         return self._db.execute(sql)
 
     def done(self) -> None:
         """No statement runs any more."""
-        self._deadline = float("inf")
+        self._deadline = self._wall_deadline = float("inf")
 
     @contextmanager
     def run(self, sql: str, timeout_s: float) -> Iterator[sqlite3.Cursor]:
@@ -113,7 +114,7 @@ class Connection:
         return not self._functions.isdisjoint(_VOLATILE_FUNCTIONS) or bool(_NOW.search(sql))
 
     def _expired(self) -> bool:
-        return time.monotonic() > self._deadline
+        return time.thread_time() > self._deadline or time.monotonic() > self._wall_deadline
 
     def _authorize(
         self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None

@@ -83,6 +83,11 @@ class VerdictCache:
             found |= {sql: more.predictions[sql] for sql in missing if sql in more.predictions}
         return answers
 
+    def gold_s(self, key: GroupKey) -> float:
+        """Seconds that the group's golds took when they were run, 0.0 if nobody ran them."""
+        golds = self._groups[key].golds.values() if key in self._groups else ()
+        return sum((float(gold["elapsed_ms"]) for gold in golds), 0.0) / 1000
+
     async def _run(self, key: GroupKey, group: _Group, mine: Sequence[str], work: Work) -> Answers:
         future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         group.running.update(dict.fromkeys(mine, future))
@@ -107,7 +112,8 @@ class VerdictCache:
 
     def _keep(self, key: GroupKey, group: _Group, answers: Answers) -> None:
         if all(gold["status"] not in _PASSING for gold in answers.golds.values()):
-            group.golds.update({n: gold | {"cached": True} for n, gold in answers.golds.items()})
+            for n, gold in answers.golds.items():  # the first one knows how long it takes
+                group.golds.setdefault(n, gold | {"cached": True})
         kept = {sql: a for sql, a in answers.predictions.items() if _lasting(a)}
         group.predictions.update(kept)
         if self._groups.get(key) is group:  # else it has left meanwhile

@@ -78,6 +78,7 @@ class Verifier:
             gold_timeout_s=key.gold_timeout_s,
             group_timeout_s=self._executor.limits.group_timeout_s,
             diff_rows=key.diff_rows,
+            gold_s=self.cache.gold_s(key),
         )
 
 
