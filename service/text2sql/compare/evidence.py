@@ -7,13 +7,15 @@ from itertools import chain
 from service.text2sql.compare.rows import Column, GoldRows, Row, columns_of, typed
 from service.text2sql.types import Flag
 
+_ROOM = 64
+
 
 class Evidence:
     """The rows of one prediction as they were fed to its judges.
 
     Keeps references to at most `keep` rows, which must be no less than the rows of the largest
-    gold; of a prediction with more, the distinct rows in order of their first coming, twice `keep`
-    and one batch at most.
+    gold; of a prediction with more, the distinct rows in order of their first coming, twice `keep`,
+    64 and one batch at most.
     """
 
     __slots__ = ("_batches", "_firsts", "_keep", "columns", "count", "whole")
@@ -50,7 +52,7 @@ class Evidence:
     @property
     def every_distinct(self) -> bool:
         """Whether no row that was added has been dropped unless a like one is kept."""
-        return self._firsts is None or len(self._firsts) <= 2 * self._keep
+        return self._firsts is None or len(self._firsts) <= 2 * self._keep + _ROOM
 
     def rows(self) -> Sequence[Row]:
         """The kept rows, in order: all of them if there were no more than `keep`."""

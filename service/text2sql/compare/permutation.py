@@ -17,13 +17,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from service.text2sql.compare.budget import Budget
 from service.text2sql.compare.rows import Column, Row, columns_of
 
-_STEPS, _STEPS_PER_CELL = 2_000_000, 32
+_STEPS, _STEPS_PER_CELL = 2_000_000, 12
 
 
 def equal_up_to_columns(first: Counter[Row], second: Counter[Row]) -> bool:
     """`first` and `second` map each row to its count; raises ComparisonTooHard.
 
-    Time is about one pass over the cells where few columns look alike, 2,000,000 + 32 * cells
+    Time is about one pass over the cells where few columns look alike, 2,000,000 + 12 * cells
     steps at most.
     """
     if len(first) != len(second):
