@@ -1,6 +1,6 @@
 """POST /verify: is this SQL right, and what reward does it earn?"""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -12,11 +12,18 @@ from service.api.hangup import while_connected
 from service.errors import TooLarge
 from service.settings import Settings
 from service.strict import StrictModel
-from service.text2sql.types import Extract, Metric, VerifyReport, VerifyTask
+from service.text2sql.types import Extract, Flag, Metric, Robust, VerifyReport, VerifyTask
 
 router = APIRouter(tags=["verify"])
 
 _MAX_GOLDS = 16
+
+
+class RobustBody(StrictModel):
+    """Altered copies of the database on which a match must hold."""
+
+    instances: Annotated[int, Field(ge=1, le=64, description="How many.")] = 8
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="That they are made from.")] = 0
 
 
 class VerifyBody(StrictModel):
@@ -27,8 +34,21 @@ class VerifyBody(StrictModel):
     predictions: Annotated[list[str], Field(min_length=1)]
     extract: Extract = "none"
     metrics: Annotated[list[Metric], Field(min_length=1, max_length=8)] = ["bird_ex"]
-    reward: Literal["execution"] = "execution"
+    reward: Annotated[
+        str | dict[str, float],
+        Field(description="A preset's name, or a weight for each component."),
+    ] = "execution"
     timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
+    robust: Annotated[
+        RobustBody | None, Field(description="A match must hold on altered copies too.")
+    ] = None
+    diff_rows: Annotated[
+        int, Field(ge=0, le=100, description="Example rows in a diff; 0 leaves it out.")
+    ] = 3
+    reject_flags: Annotated[
+        list[Flag] | None,
+        Field(description="Flags that turn a match into reward 0; default VERISQL_REJECT_FLAGS."),
+    ] = None
 
     @field_validator("gold_sql", mode="before")
     @classmethod
@@ -64,6 +84,9 @@ class VerifyBody(StrictModel):
             metrics=tuple(self.metrics),
             reward=self.reward,
             timeout_s=self.timeout_s,
+            robust=self.robust and Robust(**self.robust.model_dump()),
+            diff_rows=self.diff_rows,
+            reject_flags=None if self.reject_flags is None else frozenset(self.reject_flags),
         )
 
 
