@@ -8,7 +8,7 @@ from service.sandbox.executor import Executor
 from service.sandbox.judging import Group, Judged, judge
 from service.text2sql.completion import extract_sql
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.reward import score
+from service.text2sql.rewards import Outcome, score
 from service.text2sql.types import (
     MASKED,
     Extract,
@@ -53,7 +53,10 @@ class Verifier:
             database_sha256=sha256,
             verifier_version=self.version,
             gold=gold,
-            verdicts=[_verdict(sql, answers, gold, task) for sql in sqls],
+            verdicts=[
+                _verdict(prediction, sql, answers, gold, task)
+                for prediction, sql in zip(task.predictions, sqls, strict=True)
+            ],
         )
 
     def _group(self, task: VerifyTask, distinct: tuple[str, ...]) -> Group:
@@ -92,12 +95,17 @@ def _gold_report(db_id: str, judged: Judged) -> GoldReport:
 
 
 def _verdict(
-    sql: str | None, answers: dict[str, Any], gold: GoldReport, task: VerifyTask
+    prediction: str,
+    sql: str | None,
+    answers: dict[str, Any],
+    gold: GoldReport,
+    task: VerifyTask,
 ) -> Verdict:
     answer = _answer(sql, answers, gold)
     metrics = answer.get("metrics") or dict.fromkeys(task.metrics, 0.0)
     status = _status(answer["status"], metrics[task.metrics[0]])
-    reward, components = score(status, task.reward)
+    outcome = Outcome(status, metrics, prediction, sql, task.extract)
+    reward, components = score(outcome, task.reward)
     return Verdict(
         status=status,
         reward=reward,
