@@ -57,7 +57,7 @@ def skyrl(outcome: Outcome) -> Components:
 def _skyrl_format(outcome: Outcome) -> bool:
     if outcome.extract in ("solution_tag", "auto"):
         return keeps_skyrl_format(outcome.completion)
-    return _own_format(outcome)
+    return keeps_own_format(outcome)
 
 
 def sql_r1(outcome: Outcome) -> Components:
@@ -80,7 +80,7 @@ def sql_r1(outcome: Outcome) -> Components:
     """
     published = outcome.extract in ("answer_tag", "auto")
     response = read_response(outcome.completion) if published else None
-    if not (response if published else _own_format(outcome)):
+    if not (response if published else keeps_own_format(outcome)):
         return {"format": -1.0, "execution": 0.0, "result": 0.0, "length": 0.0}
     if not outcome.ran:
         return {"format": 1.0, "execution": -2.0, "result": 0.0, "length": 0.0}
@@ -94,7 +94,8 @@ def sql_r1(outcome: Outcome) -> Components:
     }
 
 
-def _own_format(outcome: Outcome) -> bool:
+def keeps_own_format(outcome: Outcome) -> bool:
+    """True if the completion keeps the format of its extract mode (completion/strict.py)."""
     if outcome.extract == "none":
         return outcome.status != "no_sql"
     return keeps_format(outcome.completion, outcome.extract)

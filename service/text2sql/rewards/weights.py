@@ -2,16 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from service.text2sql.completion import keeps_format
 from service.text2sql.completion.chat import own_turn
 from service.text2sql.completion.thinking import split_thinking
 from service.text2sql.rewards.outcome import Components, Outcome
-
-
-def _format(outcome: Outcome) -> bool:
-    if outcome.extract == "none":
-        return outcome.status != "no_sql"
-    return keeps_format(outcome.completion, outcome.extract)
+from service.text2sql.rewards.published import keeps_own_format
 
 
 def _thinks(outcome: Outcome) -> bool:
@@ -24,7 +18,7 @@ COMPONENTS: dict[str, Callable[[Outcome], bool]] = {
     "match": lambda outcome: outcome.status == "match",
     "executable": lambda outcome: outcome.ran,
     "has_sql": lambda outcome: outcome.status != "no_sql",
-    "format": _format,
+    "format": keeps_own_format,
     "thinking": _thinks,
     "error": lambda outcome: not outcome.ran and outcome.status != "no_sql",
     "no_sql": lambda outcome: outcome.status == "no_sql",
