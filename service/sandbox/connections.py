@@ -9,8 +9,8 @@ from collections import OrderedDict
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import Connection, failure_of, mapped_bytes
 
-_OPEN = 128
-Key = tuple[str, str, str]
+_OPEN = 256
+Key = tuple[str, str, str, bool]
 
 
 class Connections:
@@ -32,10 +32,10 @@ class Connections:
         The version is part of the key: a replaced file is opened anew. `lenient_text` drops bytes
         that are not UTF-8 instead of failing.
         """
-        key = (path, version, f"{role}~" if lenient_text else role)
+        key = (path, version, role, lenient_text)
         found = self._open.get(key)
         if found is None:
-            found = self._make(key, lenient_text)
+            return self._make(key, lenient_text)
         self._open.move_to_end(key)
         return found
 

@@ -181,8 +181,11 @@ class WorkerProcess:
     async def kill(self) -> None:
         """End the process group and reap it; harmless when it is gone."""
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):
+            try:
                 os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has not made its own group yet, or is gone
+                with suppress(ProcessLookupError):
+                    os.kill(self._process.pid, signal.SIGKILL)
         if self._process.stdin:
             self._process.stdin.close()
         await self._process.wait()
@@ -199,9 +202,6 @@ async def _spawn(limits: Limits, descriptor: int) -> asyncio.subprocess.Process:
         pass_fds=(descriptor,),
         env={},
         cwd="/",
-        # Its own group, so that it can be killed as one. Not its own session: where the kernel
-        # groups processes by session for scheduling, priorities hold within one only.
-        process_group=0,
     )
 
 

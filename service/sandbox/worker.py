@@ -61,6 +61,9 @@ def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _confine(limits: Limits) -> None:
+    # A group of its own, so that it can be killed as one. Not a session of its own: where the
+    # kernel groups processes by session for scheduling, priorities hold within one only.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
