@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from service.sandbox.examine import examine
 from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.limits import Limits
@@ -38,9 +39,12 @@ class Tasks:
     def run(self, task: Frame) -> Iterator[Frame]:
         """The answers to one task; each sent at once, the last one has `end`."""
         try:
-            yield from {"verify": self._verify, "query": self._query, "describe": self._describe}[
-                task["op"]
-            ](task)
+            yield from {
+                "verify": self._verify,
+                "query": self._query,
+                "describe": self._describe,
+                "examine": self._examine,
+            }[task["op"]](task)
         except Failure as failure:
             yield _failed(failure)
         yield {"end": True}
@@ -92,6 +96,9 @@ class Tasks:
             return _failed(failure) | {"elapsed_ms": _since(start)}, None
         answer = {"status": "ok", "rows": len(rows.rows), "columns": rows.columns}
         return answer | {"cached": cached, "elapsed_ms": _since(start)}, rows
+
+    def _examine(self, task: Frame) -> Iterator[Frame]:
+        return examine(task, self._limits)
 
     # -- query, describe ---------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -58,7 +59,8 @@ class NotAList(ValueError):
 
 
 def _list(text: str, start: int, encoding: str) -> RowText:
-    values, spans = [], []
+    values: list[Any] = []
+    spans: list[tuple[int, int]] = []
     at = _after_space(text, start + 1)
     head_end = at
     while text[at : at + 1] != "]" or spans:
@@ -77,7 +79,7 @@ def _list(text: str, start: int, encoding: str) -> RowText:
     return RowText(
         values,
         [text[a:b] for a, b in spans],
-        [text[b:a] for (_, b), (a, _) in zip(spans, spans[1:], strict=False)],
+        [text[b:a] for (_, b), (a, _) in pairwise(spans)],
         text[:head_end],
         text[tail_start:],
         encoding,
