@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_predictions: Annotated[
         int, Field(ge=1, le=65_536, description="Predictions in one /verify request.")
     ] = 1024
+    max_audit_questions: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Questions in one /audit request.")
+    ] = 20_000
     query_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest run of one prediction, seconds.")
     ] = 30.0

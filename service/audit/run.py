@@ -39,23 +39,30 @@ async def audit(
     sha256 = await hashes(subject)
     mine = await side(executor, subject, sha256) if against else Side(subject.name, rows)
     others = [await side(executor, other, await hashes(other)) for other in against]
-    found = chain(
+    judged = chain(
         (Finding("malformed", row, one_line(why)) for row, why in subject.faults.items()),
         missing,
         *(gold_findings(row, gold, options.slow_s) for row, gold in golds.items()),
         duplicates(rows, golds),
         *(leaks(mine, other) for other in others),
     )
-    order = {name: place for place, name in enumerate(KINDS)}
     return Audit(
         subject=subject,
         against=tuple(other.name for other in against),
         options=options,
         gold_timeout_s=executor.limits.gold_timeout_s,
-        findings=sorted(found, key=lambda f: (f.row, order[f.kind])),
+        # A second's work for a large dataset, which may not hold up the event loop.
+        findings=await asyncio.to_thread(sorted, judged, key=_by_row_and_kind),
         golds=golds,
         sha256=sha256,
     )
+
+
+_PLACE = {name: place for place, name in enumerate(KINDS)}
+
+
+def _by_row_and_kind(finding: Finding) -> tuple[int, int]:
+    return finding.row, _PLACE[finding.kind]
 
 
 async def _examine_all(

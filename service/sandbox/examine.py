@@ -158,7 +158,7 @@ def _ties(connection: Connection, task: Frame, columns: int, end: float, limits:
         return {"determinate": True}
     up, down = (_rows(connection, variant, end - time.monotonic(), limits) for variant in variants)
     if up.digest != down.digest:
-        return _not("ties", _difference(up, down, "ties at a LIMIT broken two ways"))
+        return _not("ties", _difference(up, down, "broken in two opposite ways at a LIMIT"))
     tied = orders_rows(task["sql"]) and up.sequence != down.sequence
     return {"determinate": True, "tied_order": tied}
 
