@@ -24,6 +24,7 @@ async def hashes(subject: Subject) -> dict[str, str]:
     found = {}
     for db_id in sorted({question.db_id for question in subject.rows().values()}):
         with suppress(UnknownDatabase, DatabaseUnusable, OSError):
+            subject.databases.get(db_id)
             found[db_id] = await subject.databases.sha256_async(db_id)
     return found
 

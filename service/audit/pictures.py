@@ -27,9 +27,10 @@ def bars(name: str, title: str, rows: Sequence[Bar], style: str = "bar") -> str:
     drawn = "".join(_bar(bar, n, most, name, style) for n, bar in enumerate(rows))
     described = "; ".join(f"{bar.label}: {bar.value}" for bar in rows)
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="{name}-t {name}-d">'
+        f'<figure><svg viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-labelledby="{name}-t {name}-d">'
         f'<title id="{name}-t">{escape(title)}</title>'
-        f'<desc id="{name}-d">{escape(described)}</desc>{_hatch(name)}{drawn}</svg>'
+        f'<desc id="{name}-d">{escape(described)}</desc>{_hatch(name)}{drawn}</svg></figure>'
     )
 
 

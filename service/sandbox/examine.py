@@ -57,7 +57,8 @@ class ExaminedConnection(Connection):
 
         The engine also names what a statement makes up itself (WITH, json_each): left out here.
         """
-        read = {table.lower() for table, _ in self.reads()}
+        # The last pair is what the engine reads itself, when json_each says what columns it has.
+        read = {table.lower() for table, _ in self.reads() - {("sqlite_master", "ROWID")}}
         with self.run("SELECT name FROM sqlite_master", 10.0) as cursor:
             known = [str(name) for (name,) in cursor if name]
         return sorted(name for name in {*known, "sqlite_master"} if name.lower() in read)

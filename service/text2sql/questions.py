@@ -79,13 +79,18 @@ def _read(path: Path) -> RowText:
         raise _no_list(path) from None
     except ValueError as error:
         raise InvalidRequest(f"{path} is not valid JSON: {error}") from error
-    if not text.values:
+    if not text.values or _is_lone_object(text):
         raise _no_list(path)
     return text
 
 
+def _is_lone_object(text: RowText) -> bool:
+    """One object that is no question either: rather another kind of file than JSON lines."""
+    return not text.head.strip() and len(text.values) == 1 and "db_id" not in text.values[0]
+
+
 def _no_list(path: Path) -> InvalidRequest:
-    return InvalidRequest(f"{path} must hold a JSON list with at least one question")
+    return InvalidRequest(f"{path} must hold a JSON list with at least one question, or JSON lines")
 
 
 def _question(row: Any, number: int, source: str) -> Question:
