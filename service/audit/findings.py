@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from service.audit.kinds import Finding
+from service.audit.texts import counted, one_line
 from service.sandbox.examining import Examined
-
-_LONGEST = 400  # characters of an evidence line
 
 _BY_STATUS = {
     "forbidden": "writes",
@@ -36,18 +35,6 @@ def gold_findings(row: int, gold: Examined, slow_s: float) -> Iterator[Finding]:
         yield Finding("unchecked", row, one_line(gold.detail or "not checked"))
     elif gold.tied_order:
         yield Finding("tied_order", row, "rows that tie in the ORDER BY have no order of their own")
-
-
-def one_line(text: str) -> str:
-    """The text on one line of bounded length, without what no encoding can carry."""
-    line = " ".join(text.encode(errors="backslashreplace").decode().split())
-    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _failure(gold: Examined) -> str:

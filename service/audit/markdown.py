@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from service.audit.findings import counted
 from service.audit.report import Report
+from service.audit.texts import counted, visible
 
 _LISTED = 50  # findings of one kind; the JSON has them all
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&$])")
@@ -76,8 +76,7 @@ def _row(cells: Sequence[object]) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: one line, no markup, no HTML, no cell's end."""
-    line = " ".join(text.encode(errors="backslashreplace").decode().split())
-    return _SPECIAL.sub(r"\\\1", line)
+    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())))
 
 
 def _short(sql: str) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 
-from service.audit.findings import counted
 from service.audit.pictures import Bar, bars
 from service.audit.report import Report
+from service.audit.texts import counted, visible
 
 _HERE = Path(__file__).parent
 _LISTED = 5_000  # findings in the table; the JSON has them all
@@ -47,10 +47,7 @@ def _hash(text: str) -> str:
 
 
 def _safe(value: object) -> str:
-    """Escaped; controls, and marks that turn the direction of writing, shown as escapes."""
-    text = "" if value is None else str(value)
-    shown = (c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in text)
-    return escape("".join(shown))
+    return "" if value is None else escape(visible(str(value)))
 
 
 def _lead(report: Report) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from service.audit.texts import visible
+
 _WIDTH, _LABEL, _NUMBER, _BAR, _STEP = 720, 230, 70, 18, 28
 _LONGEST_LABEL = 30
 
@@ -25,7 +27,7 @@ def bars(name: str, title: str, rows: Sequence[Bar], style: str = "bar") -> str:
     most = max((bar.value for bar in rows), default=0) or 1
     height = _STEP * len(rows) + 4
     drawn = "".join(_bar(bar, n, most, name, style) for n, bar in enumerate(rows))
-    described = "; ".join(f"{bar.label}: {bar.value}" for bar in rows)
+    described = visible("; ".join(f"{bar.label}: {bar.value}" for bar in rows))
     return (
         f'<figure><svg viewBox="0 0 {_WIDTH} {height}" role="img" '
         f'aria-labelledby="{name}-t {name}-d">'
@@ -65,4 +67,5 @@ def _bar(bar: Bar, place: int, most: int, name: str, style: str) -> str:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+    shown = visible(label)
+    return shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"

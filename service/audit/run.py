@@ -6,12 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 
 from service.audit.duplicates import duplicates
-from service.audit.findings import gold_findings, one_line
+from service.audit.findings import gold_findings
 from service.audit.identity import hashes, side
 from service.audit.kinds import KINDS, Finding
 from service.audit.leaks import Side, leaks
 from service.audit.places import Databases
 from service.audit.subject import Audit, Options, Subject
+from service.audit.texts import one_line
 from service.errors import DatabaseUnusable, UnknownDatabase
 from service.sandbox.examining import Examined, examine
 from service.sandbox.executor import Executor
