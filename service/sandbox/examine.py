@@ -1,8 +1,8 @@
 """Run one gold several times and ways, and say what can be said of it. Standard library only.
 
 Lives in the worker. Two answers go out: `run`, what the statement as it is gave, and `checks`,
-whether its rows depend on chance, on the clock, on the order in which the engine happens to read,
-or on how ties at a LIMIT are broken. So the parent knows which of the two a worker died in.
+whether its rows depend on chance, on the clock, on the order in which rows are read or stored, or
+on how ties at a LIMIT are broken. So the parent knows which of the two a worker died in.
 
 Results are compared as bags of rows with numbers at 9 significant digits: the last bits of a sum
 depend on the order of adding, which says nothing about the gold. Rows are hashed as they stream,
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from service.sandbox.backwards import stored_backwards
 from service.sandbox.clock import reads_clock
 from service.sandbox.frames import Frame
 from service.sandbox.limits import Limits
@@ -51,6 +52,16 @@ class ExaminedConnection(Connection):
             self._db.set_authorizer(None)
             self._db.execute("PRAGMA reverse_unordered_selects = ON")
             self._db.set_authorizer(self._authorize)
+
+    def read_instead(self, content: bytes) -> None:
+        """Read these bytes of a database from now on, under the same rules and limits."""
+        self._db.set_authorizer(None)
+        self._db.deserialize(content)
+        self._db.set_authorizer(self._authorize)
+
+    def asks_for_rowids(self) -> bool:
+        """True if the last statement reads a rowid: then the order of storage is data too."""
+        return any(column == "ROWID" for _, column in self.reads())
 
     def tables(self) -> list[str]:
         """Tables and views of the file that the last statement reads, sorted.
@@ -145,11 +156,27 @@ def _checks(
             return _not("repeat", _difference(rows, again, "run twice"))
         with closing(_open(task["path"], limits, reverse=True)) as backwards:
             other = _rows(backwards, sql, end - time.monotonic(), limits)
+            asks = backwards.asks_for_rowids()
+            content = None if asks else stored_backwards(task["path"], task["version"], limits)
         if other.digest != rows.digest:
             return _not("scan_order", _difference(rows, other, "tables read backwards"))
-        return _ties(connection, task, rows.columns, end, limits)
+        ties = _ties(connection, task, rows.columns, end, limits)
+        if ties["determinate"] and content is not None:
+            stored = _rows_of(content, task, end - time.monotonic(), limits)
+            if stored.digest != rows.digest:
+                return _not("row_order", _difference(rows, stored, "rows stored backwards"))
+        return ties
     except Failure as failure:
         return {"determinate": None, "detail": f"not known: {failure.message}"}
+
+
+def _rows_of(content: bytes, task: Frame, timeout_s: float, limits: Limits) -> Rows:
+    with closing(_open(task["path"], limits)) as connection:
+        try:
+            connection.read_instead(content)
+        except sqlite3.Error as error:
+            raise failure_of(error) from None
+        return _rows(connection, task["sql"], timeout_s, limits)
 
 
 def _ties(connection: Connection, task: Frame, columns: int, end: float, limits: Limits) -> Frame:

@@ -34,7 +34,7 @@ class Examined:
     determinate: bool | None = None
     """None where it could not be found out in time; `detail` says why."""
     reason: str = ""
-    """random, clock, repeat, scan_order or ties, where `determinate` is false."""
+    """random, clock, repeat, scan_order, row_order or ties, where `determinate` is false."""
     detail: str = ""
     tied_order: bool = False
     """The rows are determined, but not their order, although the gold orders them."""
