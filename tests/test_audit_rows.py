@@ -9,7 +9,7 @@ import pytest
 from service.audit.normal import same_gold, same_question
 from service.errors import InvalidRequest
 from service.sandbox.clock import reads_clock
-from service.text2sql.questions import read_dataset, read_questions
+from service.text2sql.questions import Fault, read_dataset, read_questions
 from service.text2sql.rowtext import NotAList, split_rows
 
 ROW = {"db_id": "shop", "question": "How many?", "SQL": "SELECT 1"}
@@ -80,10 +80,11 @@ def test_questions_come_from_json_lines_too(tmp_path: Path) -> None:
 
 def test_a_faulty_row_is_a_value_unless_all_are(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
-    path.write_text(json.dumps([ROW, {"db_id": "shop"}, 7]))
+    path.write_text(json.dumps([ROW, {"db_id": "shop", "question_id": "x"}, 7]))
     dataset = read_dataset(path)
     assert [q is None for q in dataset.questions] == [False, True, True]
-    assert dataset.faults[2] == "must be an object, is int"
+    assert dataset.faults[1].question_id == "x"
+    assert dataset.faults[2] == Fault("2", "must be an object, is int")
     with pytest.raises(InvalidRequest, match="row 1"):
         read_questions(path)
     path.write_text(json.dumps([7, {"db_id": "shop"}]))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from service.audit.report import Report
-from service.audit.texts import counted, visible
+from service.audit.texts import counted, cut, visible
 
 _LISTED = 50  # findings of one kind; the JSON has them all
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&$])")
@@ -55,7 +55,7 @@ def _section(kind: str, report: Report) -> Iterator[str]:
                 _plain(f["question_id"]),
                 _plain(f["db_id"] or ""),
                 _plain(f["evidence"]),
-                _plain(_short(f["gold_sql"] or "")),
+                _plain(cut(f["gold_sql"] or "", 200)),
             )
             for f in found[:_LISTED]
         ],
@@ -77,7 +77,3 @@ def _row(cells: Sequence[object]) -> str:
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: one line, no markup, no HTML, no cell's end."""
     return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())))
-
-
-def _short(sql: str) -> str:
-    return sql if len(sql) <= 200 else sql[:199] + "…"

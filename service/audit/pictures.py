@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from service.audit.texts import visible
+from service.audit.texts import cut, visible
 
 _WIDTH, _LABEL, _NUMBER, _BAR, _STEP = 720, 230, 70, 18, 28
-_LONGEST_LABEL = 30
+_LONGEST_LABEL = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,12 @@ def _bar(bar: Bar, place: int, most: int, name: str, style: str) -> str:
         else ""
     )
     full = (
-        f'<rect x="{_LABEL}" y="{top}" width="{max(filled, 1):.1f}" height="{_BAR}" class="bar"/>'
+        f'<rect x="{_LABEL}" y="{top}" width="{max(filled, 1):.1f}" height="{_BAR}" '
+        f'class="{style}"/>'
         if bar.part
         else ""
     )
     return (
-        f'<g><text x="{_LABEL - 10}" y="{text_y}" class="label">{escape(_cut(bar.label))}</text>'
+        f'<g><text x="{_LABEL - 10}" y="{text_y}" class="label">{escape(cut(visible(bar.label), _LONGEST_LABEL))}</text>'
         f'{full}{rest}<text x="{_LABEL + whole + 8:.1f}" y="{text_y}">{bar.value}</text></g>'
     )
-
-
-def _cut(label: str) -> str:
-    shown = visible(label)
-    return shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"

@@ -6,9 +6,11 @@ from typing import Any
 
 from service.audit.kinds import KINDS, Finding
 from service.audit.subject import Audit
+from service.audit.texts import cut
 
 Report = dict[str, Any]
 _SLOWEST = 10
+_LONGEST = 4_000  # characters of a question or gold that a finding repeats
 _BOUNDS_MS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 10_000.0)
 
 
@@ -47,7 +49,7 @@ def as_json(report: Report) -> bytes:
 def question_id(audit: Audit, row: int) -> str:
     """The dataset's own id; the row's number where it has none."""
     question = audit.subject.questions[row]
-    return str(row) if question is None else question.question_id
+    return audit.subject.faults[row].question_id if question is None else question.question_id
 
 
 def _summary(audit: Audit) -> list[Report]:
@@ -96,8 +98,8 @@ def _finding(audit: Audit, finding: Finding) -> Report:
         "db_id": question.db_id if question else None,
         "evidence": finding.evidence,
         "others": [question_id(audit, row) for row in finding.others],
-        "question": question.question if question else None,
-        "gold_sql": question.gold_sql if question else None,
+        "question": cut(question.question, _LONGEST) if question else None,
+        "gold_sql": cut(question.gold_sql, _LONGEST) if question else None,
     }
 
 

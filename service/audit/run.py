@@ -41,7 +41,7 @@ async def audit(
     mine = await side(executor, subject, sha256) if against else Side(subject.name, rows)
     others = [await side(executor, other, await hashes(other)) for other in against]
     judged = chain(
-        (Finding("malformed", row, one_line(why)) for row, why in subject.faults.items()),
+        (Finding("malformed", n, one_line(fault.message)) for n, fault in subject.faults.items()),
         missing,
         *(gold_findings(row, gold, options.slow_s) for row, gold in golds.items()),
         duplicates(rows, golds),

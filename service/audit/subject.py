@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from service.audit.kinds import DROPPED, Finding
 from service.audit.places import Databases
 from service.sandbox.examining import Examined
-from service.text2sql.questions import Question
+from service.text2sql.questions import Fault, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class Subject:
     name: str
     questions: Sequence[Question | None]
     databases: Databases
-    faults: dict[int, str] = field(default_factory=dict)
-    """What is wrong with a row that is no question (None above)."""
+    faults: dict[int, Fault] = field(default_factory=dict)
+    """The rows that are no question (None above)."""
 
     def rows(self) -> dict[int, Question]:
         """The questions by their row."""

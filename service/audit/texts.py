@@ -13,8 +13,12 @@ def visible(text: str) -> str:
 
 def one_line(text: str) -> str:
     """The visible text on one line of bounded length."""
-    line = visible(" ".join(text.split()))
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return cut(visible(" ".join(text.split())), _LONGEST)
+
+
+def cut(text: str, longest: int) -> str:
+    """The text, its end given up for an ellipsis where it is longer than so many characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def counted(number: int, noun: str) -> str:

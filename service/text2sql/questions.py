@@ -25,6 +25,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that is no question: its id, or its number where it has none, and what is wrong."""
+
+    question_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A file of questions, row by row, with the text that each row came from."""
 
@@ -32,7 +40,7 @@ class Dataset:
     text: RowText
     questions: list[Question | None]
     """None where a row is no question; `faults` says why."""
-    faults: dict[int, str]
+    faults: dict[int, Fault]
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -50,21 +58,23 @@ def read_dataset(path: Path) -> Dataset:
     return Dataset(path, text, questions, faults)
 
 
-def sort_rows(rows: Sequence[Any], source: str) -> tuple[list[Question | None], dict[int, str]]:
+def sort_rows(rows: Sequence[Any], source: str) -> tuple[list[Question | None], dict[int, Fault]]:
     """A question or None for each row, and what is wrong with the others, by row.
 
     Raises InvalidRequest if every row is wrong: that is no list of questions.
     """
     questions: list[Question | None] = []
-    faults: dict[int, str] = {}
+    faults: dict[int, Fault] = {}
     for n, row in enumerate(rows):
         try:
             questions.append(_question(row, n, source))
         except InvalidRequest as error:
             questions.append(None)
-            faults[n] = error.message.removeprefix(f"{source}, row {n}: ")
+            message = error.message.removeprefix(f"{source}, row {n}: ")
+            own = row.get("question_id", n) if isinstance(row, dict) else n
+            faults[n] = Fault(str(own), message)
     if len(faults) == len(questions):
-        raise InvalidRequest(f"{source}, row 0: {faults[0]}")
+        raise InvalidRequest(f"{source}, row 0: {faults[0].message}")
     return questions, faults
 
 
