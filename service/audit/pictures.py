@@ -49,6 +49,7 @@ def _bar(bar: Bar, place: int, most: int, name: str, style: str) -> str:
     room = _WIDTH - _LABEL - _NUMBER
     filled, whole = room * bar.part / most, room * bar.value / most
     text_y = top + _BAR - 5
+    label = escape(cut(visible(bar.label), _LONGEST_LABEL))
     rest = (
         f'<rect x="{_LABEL + filled:.1f}" y="{top}" width="{max(whole - filled, 1):.1f}" '
         f'height="{_BAR}" class="edge" fill="url(#{name}-h)"/>'
@@ -62,6 +63,6 @@ def _bar(bar: Bar, place: int, most: int, name: str, style: str) -> str:
         else ""
     )
     return (
-        f'<g><text x="{_LABEL - 10}" y="{text_y}" class="label">{escape(cut(visible(bar.label), _LONGEST_LABEL))}</text>'
+        f'<g><text x="{_LABEL - 10}" y="{text_y}" class="label">{label}</text>'
         f'{full}{rest}<text x="{_LABEL + whole + 8:.1f}" y="{text_y}">{bar.value}</text></g>'
     )

@@ -34,11 +34,10 @@ def examine(task: Frame, limits: Limits) -> Iterator[Frame]:
         try:
             rows = _rows(connection, task["sql"], task["timeout_s"], limits)
         except Failure as failure:
-            refused = connection.refused if failure.status == "forbidden" else ""
-            yield {"run": _failed(failure) | {"refused": refused, "elapsed_ms": _since(start)}}
+            yield {"run": _failed(failure, connection, task) | {"elapsed_ms": _since(start)}}
             return
         run = {"status": "ok", "rows": rows.count, "columns": rows.columns, "digest": rows.digest}
-        run |= {"elapsed_ms": _since(start), "only_nulls": rows.only_nulls and rows.count > 0}
+        run |= {"elapsed_ms": rows.elapsed_ms, "only_nulls": rows.only_nulls and rows.count > 0}
         functions = set(connection.functions)
         run |= {"functions": sorted(functions), "tables": connection.tables()}
         yield {"run": run}
@@ -105,15 +104,20 @@ def _open(path: str, limits: Limits, *, reverse: bool = False) -> NotingConnecti
 
 def _rows(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> RowBag:
     """Run it to the end; raises Failure, also where the verifier could not keep the result."""
-    rows, size = RowBag(), 0
+    rows, size, hashing, start = RowBag(), 0, 0.0, time.perf_counter()
     with connection.run(sql, timeout_s) as cursor:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         rows.columns = len(cursor.description)
         while batch := cursor.fetchmany(_BATCH):
-            size += sum(map(rows.take, batch))
-            if rows.count > limits.max_gold_rows or size > limits.max_gold_bytes:
-                raise Failure("too_large", f"more than {rows.count - 1} rows or {size} bytes")
+            fetched = time.perf_counter()
+            size += rows.take(batch)
+            hashing += time.perf_counter() - fetched
+            if rows.count > limits.max_gold_rows:
+                raise Failure("too_large", f"more than {limits.max_gold_rows} rows")
+            if size > limits.max_gold_bytes:
+                raise Failure("too_large", f"more than {limits.max_gold_bytes} bytes")
+    rows.elapsed_ms = round((time.perf_counter() - start - hashing) * 1000, 3)
     return rows
 
 
@@ -121,10 +125,12 @@ def _not(reason: str, detail: str) -> Frame:
     return {"determinate": False, "reason": reason, "detail": detail}
 
 
-def _failed(failure: Failure) -> Frame:
+def _failed(failure: Failure, connection: NotingConnection, task: Frame) -> Frame:
+    late = failure.status == "timeout"
     return {
         "status": failure.status,
-        "message": failure.message,
+        "message": f"stopped after {task['timeout_s']:g} s" if late else failure.message,
+        "refused": connection.refused if failure.status == "forbidden" else "",
         "corrupt": failure.corrupt,
     }
 

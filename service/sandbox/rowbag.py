@@ -3,6 +3,7 @@
 Standard library only. Rows are hashed as they stream, so memory does not grow with the result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -20,20 +21,34 @@ class RowBag:
     count: int = 0
     bag: int = 0
     only_nulls: bool = True
-    sequence: bytes = b""
+    elapsed_ms: float = 0.0
+    """What the engine took, without the time to hash."""
     sample: list[str] = field(default_factory=list)
+    _order: blake2b = field(default_factory=blake2b)
 
-    def take(self, row: tuple[Any, ...]) -> int:
-        """Count one row in; returns its approximate size in bytes."""
-        text = repr(tuple([_rounded(v) for v in row] if float in map(type, row) else row))
-        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-        self.bag = (self.bag + int.from_bytes(digest)) % _MODULUS
-        self.sequence = blake2b(self.sequence + digest, digest_size=16).digest()
-        self.count += 1
-        self.only_nulls = self.only_nulls and all(v is None for v in row)
-        if len(self.sample) < _SAMPLED:
-            self.sample.append(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
-        return 64 + len(text)
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Count rows in; returns their approximate size in bytes."""
+        bag, count, size = 0, 0, 0
+        order = self._order
+        for row in rows:
+            text = repr(tuple([_rounded(v) for v in row]) if float in map(type, row) else row)
+            code = text.encode(errors="surrogatepass")
+            bag += int.from_bytes(blake2b(code, digest_size=16).digest())
+            order.update(code)
+            size += len(code)
+            count += 1
+            if self.only_nulls and any(value is not None for value in row):
+                self.only_nulls = False
+            if len(self.sample) < _SAMPLED:
+                self.sample.append(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+        self.bag = (self.bag + bag) % _MODULUS
+        self.count += count
+        return size + 64 * count
+
+    @property
+    def sequence(self) -> str:
+        """Equal for equal rows in equal order."""
+        return self._order.hexdigest()
 
     @property
     def digest(self) -> str:
