@@ -51,6 +51,7 @@ def test_faults_are_shown_reported_and_cleaned_away(folder: Path, tmp_path: Path
     assert "broken" in done.stdout
     assert "3 questions: 2 fit, 1 unfit" in done.stdout
     report = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert report["dataset"] == "bird/dev.json"
     assert report["why"] == [{"row": 0, "question_id": "0", "kinds": ["broken"]}]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "audit.json",

@@ -116,7 +116,9 @@ def _demo_folder(settings: Settings) -> Path:
 def _subject(dataset: Dataset, shared: DatabaseRegistry) -> Subject:
     wanted = {question.db_id for question in dataset.questions if question}
     databases = Chain([beside(dataset.path, wanted), shared])
-    return Subject(dataset.path.name, dataset.questions, databases, dataset.faults)
+    path = dataset.path.resolve()
+    name = f"{path.parent.name}/{path.name}"  # BIRD's and Spider's files have the same few names
+    return Subject(name, dataset.questions, databases, dataset.faults)
 
 
 def _reports(report: Report) -> dict[str, bytes]:
