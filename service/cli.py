@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service import terminal
 from service.client import Client, ServiceError
+from service.commands.audit import audit
 from service.demo import questions_path
 from service.errors import VeriSQLError
 from service.evaluation import Outcome, evaluate, report
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
+app.command()(audit)
 
 Url = Annotated[
     str | None, typer.Option(help="The service; default from VERISQL_HOST and VERISQL_PORT.")

@@ -41,9 +41,8 @@ class Connections:
 
     def _make(self, key: Key, lenient_text: bool) -> Connection:
         try:
-            size = os.stat(key[0]).st_size
-            self._map(mapped_bytes(size))
-            made = Connection(key[0], size, self._limits, lenient_text=lenient_text)
+            self._map(mapped_bytes(os.stat(key[0]).st_size))
+            made = Connection(key[0], self._limits, lenient_text=lenient_text)
         except (OSError, sqlite3.Error) as error:
             raise failure_of(error) from None
         self._open[key] = made

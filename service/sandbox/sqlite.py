@@ -7,6 +7,7 @@ virtual machine at the deadline. A single SQL function can outrun that handler, 
 the process a little later (process.py).
 """
 
+import os
 import re
 import sqlite3
 import time
@@ -53,9 +54,8 @@ class Failure(Exception):
 class Connection:
     """One read-only connection with its deadline."""
 
-    def __init__(
-        self, path: str, file_bytes: int, limits: Limits, *, lenient_text: bool = False
-    ) -> None:
+    def __init__(self, path: str, limits: Limits, *, lenient_text: bool = False) -> None:
+        file_bytes = os.stat(path).st_size
         self.cached_bytes = min(file_bytes, _CACHE)
         self.mapped_bytes = mapped_bytes(file_bytes)
         self._deadline = self._wall_deadline = float("inf")

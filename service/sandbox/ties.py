@@ -9,7 +9,6 @@ from service.sandbox.sqlite import ENGINE_ERRORS, Connection
 from service.text2sql.compare.rows import Row
 from service.text2sql.ties import tie_variants
 
-
 _LAST_LIMIT = re.compile(r"\s(\d{1,18})\s*;?\s*")
 
 

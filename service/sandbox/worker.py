@@ -35,17 +35,21 @@ def main(limits_json: str, progress_descriptor: str) -> None:
     tasks = Tasks(limits)
     _send(outbox, tasks.hello())
     while (task := frames.read(inbox)) is not None:
-        _serve(tasks.run(task), progress, outbox)
+        # Only the parent of a group can tell which item was running (judging.py).
+        hold_s = BATCH_S if task["op"] == "verify" else 0.0
+        _serve(tasks.run(task), progress, outbox, hold_s)
 
 
-def _serve(answers: Iterator[frames.Frame], progress: Progress, outbox: BinaryIO) -> None:
+def _serve(
+    answers: Iterator[frames.Frame], progress: Progress, outbox: BinaryIO, hold_s: float
+) -> None:
     """Send every answer; what the iterator works on between two of them is one item."""
     batch: list[frames.Frame] = []
     sent = time.monotonic()
     for done, answer in enumerate(answers, start=1):
         progress.move(done)
         batch.append(answer)
-        if time.monotonic() - sent > BATCH_S:
+        if time.monotonic() - sent >= hold_s:
             _send(outbox, {"answers": batch})
             batch, sent = [], time.monotonic()
     _send(outbox, {"answers": batch, "end": True})

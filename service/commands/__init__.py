@@ -1,0 +1,1 @@
+"""Commands of `verisql` that have a file of their own."""
