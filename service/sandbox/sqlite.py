@@ -122,35 +122,49 @@ def _cap(db: sqlite3.Connection, limits: Limits) -> None:
     db.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
 
 
-_BY_MESSAGE: tuple[tuple[str, QueryStatus], ...] = (
-    ("interrupted", "timeout"),
-    ("too big", "too_large"),
-    ("too large", "too_large"),
-    ("not authorized", "forbidden"),
-    ("authorization denied", "forbidden"),
-    ("prohibited", "forbidden"),
-    ("readonly", "forbidden"),
-    ("one statement at a time", "forbidden"),
-    ("syntax error", "syntax_error"),
-    ("incomplete input", "syntax_error"),
-    ("unrecognized token", "syntax_error"),
-    ("null character", "syntax_error"),
-    ("surrogates not allowed", "syntax_error"),
-)
-
-
+_BY_CODE: dict[int, QueryStatus] = {
+    sqlite3.SQLITE_INTERRUPT: "timeout",
+    sqlite3.SQLITE_TOOBIG: "too_large",
+    sqlite3.SQLITE_NOMEM: "too_large",
+    sqlite3.SQLITE_AUTH: "forbidden",
+    sqlite3.SQLITE_READONLY: "forbidden",
+    sqlite3.SQLITE_IOERR: "infra_error",
+    sqlite3.SQLITE_CANTOPEN: "infra_error",
+    sqlite3.SQLITE_CORRUPT: "infra_error",
+    sqlite3.SQLITE_NOTADB: "infra_error",
+}
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_OURS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}) | _CORRUPT
+# What has no code of its own. A message may hold any name that the statement gives, so only its
+# fixed beginning or end is looked at.
+_BY_MESSAGE: tuple[tuple[str, str, QueryStatus], ...] = (
+    ("near ", ": syntax error", "syntax_error"),
+    ("incomplete input", "", "syntax_error"),
+    ("unrecognized token: ", "", "syntax_error"),
+    ("the query contains a null character", "", "syntax_error"),
+    ("'utf-8' codec can't encode ", "", "syntax_error"),
+    ("You can only execute one statement at a time", "", "forbidden"),
+    ("not authorized", "", "forbidden"),
+    ("unsafe use of ", "", "forbidden"),
+    ("table ", " may not be modified", "forbidden"),
+    ("Expression tree is too large", "", "too_large"),
+    ("query string is too large", "", "too_large"),
+)
 
 
 def failure_of(error: Exception) -> Failure:
     """What an error of the engine means; ours where neither gold nor prediction can help it."""
-    message = str(error)[:500] or type(error).__name__
-    if isinstance(error, MemoryError):
+    message = str(error)
+    shown = message[:500] or type(error).__name__
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if isinstance(error, MemoryError) or extended == sqlite3.SQLITE_IOERR_NOMEM:
         return Failure("too_large", "the statement needs more memory than a worker may use")
-    # The low byte is the primary result code; the rest only says more.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    if code in _OURS:
-        return Failure("infra_error", message, corrupt=code in _CORRUPT)
-    found = (status for part, status in _BY_MESSAGE if part in message)
-    return Failure(next(found, "exec_error"), message)
+    code = extended & 0xFF  # the primary result code; the rest only says more
+    status = _BY_CODE.get(code) or _status_of(message)
+    return Failure(status, shown, corrupt=code in _CORRUPT)
+
+
+def _status_of(message: str) -> QueryStatus:
+    for start, end, status in _BY_MESSAGE:
+        if message.startswith(start) and message.endswith(end):
+            return status
+    return "exec_error"
