@@ -16,8 +16,10 @@ from urllib.parse import quote
 from service.sandbox.limits import Limits
 from service.sandbox.result import QueryStatus
 
-_READ_PRAGMAS = frozenset(
-    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list "
+_PRAGMAS_OF_A_NAME = frozenset(
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list".split()
+)
+_PRAGMAS_ALONE = frozenset(  # with an argument some of them write
     "collation_list function_list compile_options encoding page_count page_size "
     "schema_version user_version data_version".split()
 )
@@ -104,12 +106,16 @@ def _always(_first: str | None, _second: str | None) -> bool:
     return True
 
 
+def _pragma_reads(name: str, argument: str | None) -> bool:
+    return name in _PRAGMAS_OF_A_NAME or (name in _PRAGMAS_ALONE and argument is None)
+
+
 _ALLOWED: dict[int, Callable[[str | None, str | None], bool]] = {
     sqlite3.SQLITE_READ: _always,
     sqlite3.SQLITE_SELECT: _always,
     sqlite3.SQLITE_RECURSIVE: _always,
     sqlite3.SQLITE_FUNCTION: lambda _, name: (name or "").lower() not in _DENIED_FUNCTIONS,
-    sqlite3.SQLITE_PRAGMA: lambda name, _: (name or "").lower() in _READ_PRAGMAS,
+    sqlite3.SQLITE_PRAGMA: lambda name, argument: _pragma_reads((name or "").lower(), argument),
 }
 
 
