@@ -19,8 +19,9 @@ class Limits:
     """Approximate bytes of the gold results that a worker keeps, and of those of one request."""
     max_value_bytes: int = 16 * 2**20
     """Length of one string or blob, in the engine itself (SQLITE_LIMIT_LENGTH)."""
-    max_sql_bytes: int = 1_000_000
-    """Length of one statement (SQLITE_LIMIT_SQL_LENGTH)."""
+    max_sql_bytes: int = 256 * 2**10
+    """Length of one statement (SQLITE_LIMIT_SQL_LENGTH). Compiling cannot be interrupted and may
+    take quadratic time; 32,768 aggregates, which overran SQLite before 3.50.2, need 300 kB."""
     memory_mb: int = 1024
     """Address space of a worker process (RLIMIT_AS)."""
     kill_grace_s: float = 1.0
