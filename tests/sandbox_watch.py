@@ -26,6 +26,7 @@ class _Snapshot:
     descriptors: int
     children: int
     rss: int
+    workers_rss: list[int]
     strange: list[str] = field(default_factory=list)
     """Descriptors of workers that are neither pipe nor null nor a file that is still there."""
 
@@ -43,11 +44,13 @@ class SandboxWatch:
         pause: Callable[[float], object] = time.sleep,
         settle_s: float = 15.0,
         rss_growth_mb: int = 48,
+        worker_rss_mb: int = 96,
     ) -> None:
         self._folders = folders
         self._pause = pause
         self._settle_s = settle_s
         self._rss_growth = rss_growth_mb * 2**20
+        self._worker_rss = worker_rss_mb * 2**20
 
     def __enter__(self) -> "SandboxWatch":
         self._before = _look(self._folders)
@@ -63,7 +66,7 @@ class SandboxWatch:
             until = time.monotonic() + self._settle_s
             while (found := self._left_over()) and time.monotonic() < until:
                 self._pause(0.02)
-            assert not found
+            assert not found, found
 
     def _left_over(self) -> list[str]:
         before, after = self._before, _look(self._folders)
@@ -76,6 +79,8 @@ class SandboxWatch:
             found.append(f"processes: {before.children} -> {after.children}")
         if after.rss - before.rss > self._rss_growth:
             found.append(f"memory of the service: {before.rss >> 20} -> {after.rss >> 20} MiB")
+        large = [rss >> 20 for rss in after.workers_rss if rss > self._worker_rss]
+        found += [f"memory of a worker: {mb} MiB" for mb in large]
         return found + [f"descriptor of a worker: {target}" for target in after.strange]
 
 
@@ -90,15 +95,23 @@ def workers() -> list[psutil.Process]:
 
 
 def _look(folders: tuple[Path, ...]) -> _Snapshot:
-    me = psutil.Process()
+    me, alive = psutil.Process(), workers()
     return _Snapshot(
         files={str(p): _digest(p) for folder in folders for p in sorted(folder.rglob("*"))},
         temporary=_temporary(),
         descriptors=me.num_fds(),
         children=len(me.children(recursive=True)),
         rss=me.memory_info().rss,
-        strange=[target for worker in workers() for target in _strange(worker.pid)],
+        workers_rss=[_rss(worker) for worker in alive],
+        strange=[target for worker in alive for target in _strange(worker.pid)],
     )
+
+
+def _rss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _digest(path: Path) -> str:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+OUT_OF_MEMORY_EXIT = 77
+"""Exit code of a worker that ran out of memory where no statement could be told so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
