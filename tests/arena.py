@@ -1,9 +1,11 @@
 """A sandbox with its database to be attacked, and the honest request that must still work."""
 
 import asyncio
+import os
+import signal
 import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +56,22 @@ class Arena:
     def __exit__(self, *_: object) -> None:
         self.run(self.executor.close())
         self._runner.close()
+
+    def restart(self) -> None:
+        """Replace every worker, so that none has a file open that is gone."""
+        for pid in self.executor.pids():
+            os.kill(pid, signal.SIGKILL)
+        self.check_honest()
+
+    async def during(self, db_id: str, sql: str, act: Callable[[], object]) -> VerifyReport:
+        """The report on a prediction under which something happens to the file."""
+        task = VerifyTask(db_id, ("SELECT 1",), (sql,), timeout_s=1.5)
+        judging = asyncio.create_task(self.verifier.verify(task))
+        while not self.executor.busy:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+        act()
+        return await judging
 
     def rescan(self) -> None:
         """Find the databases anew."""

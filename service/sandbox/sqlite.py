@@ -7,7 +7,9 @@ virtual machine at the deadline. A single SQL function can outrun that handler, 
 the process a little later (process.py).
 """
 
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,11 +46,12 @@ class Connection:
     """One read-only connection with its deadline."""
 
     def __init__(self, path: str, limits: Limits) -> None:
+        _must_be_a_file(path)
         self._deadline = float("inf")
         self._reads: Reads = set()
         # No statement cache: the authorizer must see every statement anew.
         self._db = sqlite3.connect(
-            f"file:{quote(path)}?mode=ro&immutable=1",
+            f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1",
             uri=True,
             isolation_level=None,
             cached_statements=0,
@@ -93,6 +96,16 @@ class Connection:
             # UPDATE of that table is refused by SQLite itself.
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_OK if _ALLOWED.get(action, _never)(first, second) else _DENY
+
+
+def _must_be_a_file(path: str) -> None:
+    # To open a pipe would wait for its writer, out of reach of any deadline but the parent's.
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        raise Failure("infra_error", f"the database file is gone: {error.strerror}") from None
+    if not regular:
+        raise Failure("infra_error", "the database is not a file", corrupt=True)
 
 
 _DENY = sqlite3.SQLITE_DENY
