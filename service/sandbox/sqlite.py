@@ -132,13 +132,26 @@ _ALLOWED: dict[int, Callable[[str | None, str | None], bool]] = {
 }
 
 
+# The engine's own defaults, so that a verdict does not depend on how its library was built. Not the
+# number of variables: full-text tables need some for themselves.
+_ENGINE_LIMITS = {
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+    sqlite3.SQLITE_LIMIT_COLUMN: 2000,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 127,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50_000,
+}
+
+
 def _cap(db: sqlite3.Connection, limits: Limits) -> None:
     for pragma in ("temp_store=MEMORY", "cache_size=-16384", "trusted_schema=OFF", "query_only=ON"):
         db.execute(f"PRAGMA {pragma}")
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.max_value_bytes)
     db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.max_sql_bytes)
-    db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    db.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
+    for kind, bound in _ENGINE_LIMITS.items():
+        db.setlimit(kind, bound)
 
 
 _BY_CODE: dict[int, QueryStatus] = {
