@@ -1,13 +1,12 @@
 """The connections that one worker keeps open, least recently used leaving first."""
 
-import os
 import resource
 import sqlite3
 import sys
 from collections import OrderedDict
 
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import Connection, failure_of, mapped_bytes
+from service.sandbox.sqlite import Connection, failure_of, mapped_bytes, size_of
 
 _OPEN = 256
 Key = tuple[str, str, str, bool]
@@ -41,9 +40,9 @@ class Connections:
 
     def _make(self, key: Key, lenient_text: bool) -> Connection:
         try:
-            self._map(mapped_bytes(os.stat(key[0]).st_size))
+            self._map(mapped_bytes(size_of(key[0])))
             made = Connection(key[0], self._limits, lenient_text=lenient_text)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise failure_of(error) from None
         self._open[key] = made
         self._cached_bytes += made.cached_bytes
