@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.text2sql.compare import JUDGES
+from service.text2sql.compare.metrics import METRICS
 from tests.arena import GOLD, RIGHT, Arena
 from tests.attack_sql import conjunction, endless, parentheses, rows
 from tests.conftest import SHOP
@@ -135,7 +135,7 @@ def test_bird_ex_ignores_duplicates_and_minds_the_order_of_columns(arena: Arena)
     assert _statuses(arena, gold, "SELECT name, city FROM customer") == ["mismatch"]
 
 
-@pytest.mark.parametrize("metric", sorted(JUDGES))
+@pytest.mark.parametrize("metric", sorted(METRICS))
 def test_no_metric_takes_long_over_columns_that_look_alike(arena: Arena, metric: str) -> None:
     gold = "SELECT * FROM bits"
     turned = "SELECT h, g, f, e, d, c, b, a FROM bits"
@@ -147,7 +147,7 @@ def test_no_metric_takes_long_over_columns_that_look_alike(arena: Arena, metric:
     assert time.monotonic() - start < 8  # it takes 26 s where every order is tried
 
 
-@pytest.mark.parametrize("metric", sorted({"bird_ex", "strict"} & set(JUDGES)))
+@pytest.mark.parametrize("metric", sorted({"bird_ex", "strict"} & set(METRICS)))
 def test_scrambled_rows_extra_columns_and_near_numbers_do_not_match(
     arena: Arena, metric: str
 ) -> None:
