@@ -302,3 +302,40 @@ def test_names_and_values_that_are_not_utf8_are_no_crash(arena: Arena, victim: P
         )
         arena.check_honest()
     assert {v.status for v in report.verdicts} <= {"exec_error", "mismatch"}
+
+
+VIRTUAL = """
+CREATE VIRTUAL TABLE words USING fts5(word); INSERT INTO words VALUES ('one two');
+CREATE VIRTUAL TABLE old USING fts4(word); INSERT INTO old VALUES ('one two');
+CREATE VIRTUAL TABLE boxes USING rtree(i, a, b); INSERT INTO boxes VALUES (1, 2, 3);
+CREATE TABLE counted (i INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO counted VALUES (7);
+"""
+
+
+def test_virtual_tables_are_read_and_never_written(arena: Arena, victim: Path) -> None:
+    with closing(sqlite3.connect(victim)) as connection:
+        connection.executescript(VIRTUAL)
+    expected = {
+        "SELECT word FROM words WHERE words MATCH 'one'": "mismatch",
+        "SELECT words, rank FROM words": "mismatch",
+        "SELECT highlight(words, 0, '<', '>') FROM words": "mismatch",
+        "SELECT id, hex(block) FROM words_data": "mismatch",
+        "SELECT word FROM words WHERE words MATCH '\"'": "exec_error",
+        "SELECT snippet(old) FROM old WHERE old MATCH 'one'": "mismatch",
+        "SELECT optimize(old) FROM old": "forbidden",
+        "SELECT seq FROM sqlite_sequence": "mismatch",
+        "SELECT nodeno, hex(data) FROM boxes_node": "mismatch",
+        "SELECT * FROM boxes": "forbidden",
+        "INSERT INTO words (words) VALUES ('optimize')": "forbidden",
+        "INSERT INTO words (words, rank) VALUES ('rank', 'bm25(10)')": "forbidden",
+        "INSERT INTO old (old) VALUES ('rebuild')": "forbidden",
+        "DELETE FROM words_data": "forbidden",
+        "UPDATE sqlite_sequence SET seq = 1": "forbidden",
+        "DROP TABLE words": "forbidden",
+        "INSERT INTO boxes VALUES (2, 3, 4)": "forbidden",
+    }
+    with arena.watch():
+        report = arena.verify(COUNT, *expected, db_id="victim", timeout_s=2.0)
+        arena.check_honest()
+    found = dict(zip(expected, (verdict.status for verdict in report.verdicts), strict=True))
+    assert found == expected
