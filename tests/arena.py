@@ -6,13 +6,14 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.policy import Policy
 from service.text2sql.types import Verdict, VerifyReport, VerifyTask
 from service.text2sql.verifier import Verifier
 from tests.conftest import SHOP
@@ -60,7 +61,8 @@ class Arena:
     def restart(self) -> None:
         """Replace every worker, so that none has a file open that is gone."""
         for pid in self.executor.pids():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # gone by itself meanwhile
+                os.kill(pid, signal.SIGKILL)
         self.check_honest()
 
     async def during(self, db_id: str, sql: str, act: Callable[[], object]) -> VerifyReport:
@@ -75,7 +77,9 @@ class Arena:
 
     def rescan(self) -> None:
         """Find the databases anew."""
-        self.verifier = Verifier(DatabaseRegistry.scan([self.data]), self.executor)
+        self.verifier = Verifier(
+            DatabaseRegistry.scan([self.data]), self.executor, Policy(cache_bytes=0)
+        )
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Finish a coroutine on the sandbox's own loop."""

@@ -104,10 +104,11 @@ class VerdictCache:
 
     def _group(self, key: GroupKey) -> _Group:
         group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group()
-            self._grow(group, _GROUP_BYTES + sum(map(len, key.golds)))
-        self._groups.move_to_end(key)
+        if group is not None:
+            self._groups.move_to_end(key)
+            return group
+        group = self._groups[key] = _Group()
+        self._grow(group, _GROUP_BYTES + sum(map(len, key.golds)))
         return group
 
     def _keep(self, key: GroupKey, group: _Group, answers: Answers) -> None:
