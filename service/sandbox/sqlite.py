@@ -41,19 +41,20 @@ class Failure(Exception):
 class Connection:
     """One read-only connection with its deadline."""
 
-    def __init__(self, path: str, limits: Limits) -> None:
+    def __init__(self, path: str, limits: Limits, db: sqlite3.Connection | None = None) -> None:
+        """Open the file at `path`, or lock down `db`, which is open already and then owned here."""
         self._deadline = float("inf")
         self._reads: Reads = set()
-        # No statement cache: the authorizer must see every statement anew.
-        self._db = sqlite3.connect(
-            f"file:{quote(path)}?mode=ro&immutable=1",
-            uri=True,
-            isolation_level=None,
-            cached_statements=0,
-        )
+        self._db = db or opened(path)
         _cap(self._db, limits)
         self._db.set_authorizer(self._authorize)
         self._db.set_progress_handler(self._expired, _HANDLER_OPS)
+
+    def reverse(self) -> None:
+        """From now on, scan in reverse where the statement asks for no order."""
+        self._db.set_authorizer(None)
+        self._db.execute("PRAGMA reverse_unordered_selects=ON")
+        self._db.set_authorizer(self._authorize)
 
     def close(self) -> None:
         """Give back the file."""
@@ -91,6 +92,17 @@ class Connection:
             # UPDATE of that table is refused by SQLite itself.
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_OK if _ALLOWED.get(action, _never)(first, second) else _DENY
+
+
+def opened(path: str) -> sqlite3.Connection:
+    """The file, read-only and immutable; a path of ":memory:" is an empty database of its own."""
+    return sqlite3.connect(
+        path if path == ":memory:" else f"file:{quote(path)}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        # No statement cache: the authorizer must see every statement anew.
+        cached_statements=0,
+    )
 
 
 _DENY = sqlite3.SQLITE_DENY
