@@ -136,7 +136,7 @@ def _assumed(affinity: str, declared: str, name: str, nulls: bool) -> Domain:
 
 def _some(values: Sequence[str | int | float]) -> list[str | int | float]:
     """At most _KEPT distinct values in order, the ends among them."""
-    distinct: list[str | int | float] = sorted(dict.fromkeys(values))  # type: ignore[type-var]
+    distinct: list[str | int | float] = sorted(dict.fromkeys(values))
     if len(distinct) <= _KEPT:
         return distinct
     last = len(distinct) - 1

@@ -120,7 +120,8 @@ class _Reader:
                 self._add(left, word, (str(right.literal),), negated)
             return None
         right = operands.after(place + 1)
-        self.not_in |= negated and right.selects
+        before = self.tokens[max(0, place - 5) : place]  # also NOT t.x IN (SELECT ...)
+        self.not_in |= right.selects and any(token.word == "NOT" for token in before)
         if left.ref and right.selects and right.ref:
             self.joins.append((left.ref, right.ref))
         elif left.ref and (values := tuple(operands.listed(place + 1))):

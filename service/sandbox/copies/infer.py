@@ -12,7 +12,7 @@ from service.sandbox.copies.domain import domain_of
 from service.sandbox.copies.schema import Column, Link, Schema, Table, affinity
 from service.sandbox.copies.source import Cell, SourceTable
 
-_KEY_NAME = re.compile(r"(?:^|_|(?<=[a-z]))(?:id|code|key|uuid|isbn|ssn|no|num|number)$", re.I)
+_KEY_NAME = re.compile(r"(?:^|[_ ])(?:no|num|number|key|code)$|(?:id|uuid|isbn|ssn)$")
 _FEWEST_TELLING = 5
 """Distinct texts that must all be keys of another table before this counts without a name."""
 
@@ -62,9 +62,9 @@ def _looks_like_key(source: SourceTable, place: int) -> bool:
         return False
     if not all(isinstance(value, int | str) for value in values):
         return False
-    named = bool(_KEY_NAME.search(source.columns[place]))
-    first = place == 0 and not source.primary_key and source.whole
-    return named or first
+    name, table = source.columns[place].lower(), source.name.lower().removesuffix("s")
+    own = place == 0 and not source.primary_key and source.whole and name.startswith(table)
+    return own or bool(_KEY_NAME.search(name))
 
 
 def _links(

@@ -86,15 +86,13 @@ class CopyJudge:
         return answers[-1]
 
     def _pair(self, task: dict[str, Any], gold: str, sql: str, until: float) -> dict[str, Any]:
-        answer = {
+        answer: dict[str, Any] = {
             "instances": len(task["copies"]),
             "usable": 0,
             "held": 0,
             "complete": True,
             "counterexample": None,
         }
-        if gold == sql:
-            return answer | {"usable": 0}
         for instance, path in enumerate(task["copies"]):
             if time.monotonic() > until:
                 return answer | {"complete": False}

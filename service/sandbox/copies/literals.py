@@ -108,9 +108,8 @@ def _patterns(pattern: str, domain: Domain, random: Random) -> Iterator[Plain]:
             yield own[:at] + filled + own[at + len(filled) :]
         return
     yield filled
-    for text in (filled.swapcase(), f"{filled}b", f"a{filled}", f"a{filled}b", filled[:-1]):
-        yield text
-    yield filled[1:]
+    yield from (filled.swapcase(), f"{filled}b", f"a{filled}", f"a{filled}b")
+    yield from (filled[:-1], filled[1:])
     if len(parts) > 1:
         yield from ("b".join(parts), "".join(reversed(parts)), parts[0], parts[-1])
     own = str(random.choice(domain.values))
@@ -138,7 +137,7 @@ def _seen(function: str, value: Plain) -> Plain:
     if found := re.match(r"SUBSTR(?:ING)?\((\d+)(?:,(\d+))?", function):
         start = max(0, int(found[1]) - 1)
         return text[start : start + int(found[2])] if found[2] else text[start:]
-    known = {
+    known: dict[str, Plain] = {
         "LOWER": text.lower(),
         "UPPER": text.upper(),
         "LENGTH": len(text),
@@ -151,7 +150,7 @@ def _compare(op: str, left: Plain, right: Plain) -> bool:
     if isinstance(left, str) != isinstance(right, str):
         left, right = _same_kind(left, right)
     if op in _ORDERS:
-        below, equal = left < right, left == right  # type: ignore[operator]
+        below, equal = bool(left < right), left == right  # type: ignore[operator]
         return {"<": below, "<=": below or equal, ">": not below and not equal}.get(op, not below)
     return (left == right) == (op != "<>")
 

@@ -36,6 +36,7 @@ def plant(
         witness = Witness(each, stores, pools, kind, random)
         _single(witness, pools, kind, random, _WITNESSES // len(facts))
         _grouped(witness, each, random)
+        _many(witness, each, random)
     stores.write()
     db.execute("COMMIT")
 
@@ -72,3 +73,11 @@ def _grouped(witness: Witness, facts: Facts, random: Random) -> None:
         pins = witness.pins(facts.groups)
         for _ in range(size - 1):
             witness.add(pins=pins)
+
+
+def _many(witness: Witness, facts: Facts, random: Random) -> None:
+    """More rows than a LIMIT lets through, in half of the copies."""
+    most = max((n for n in facts.counts if n <= _LARGEST_GROUP), default=0)
+    if random.random() < 0.5:
+        for _ in range(most + 1 if most else 0):
+            witness.add()

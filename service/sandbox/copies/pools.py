@@ -1,4 +1,7 @@
-"""For each column that a query's conditions speak of, the values to plant. Standard library only."""
+"""For each column that a query's conditions speak of, the values to plant.
+
+Standard library only.
+"""
 
 from collections.abc import Sequence
 from random import Random

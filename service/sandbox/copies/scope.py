@@ -5,6 +5,7 @@ Standard library only.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from service.sandbox.copies.schema import Table
 from service.text2sql.tokens import Token
@@ -94,7 +95,7 @@ class Scope:
                 return
             name = self.tokens[at].name.lower()
             holders = [n for n, columns in enumerate(self._columns) if name in columns]
-            for left, right in zip(holders, holders[1:], strict=False):
+            for left, right in pairwise(holders):
                 yield (
                     (*self.instances[left], self._columns[left][name]),
                     (*self.instances[right], self._columns[right][name]),

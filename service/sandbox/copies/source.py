@@ -125,23 +125,25 @@ class Source:
         if table.rowid is None:
             table.rows = table.rows[:seeds]
             return
-        (low, high), *_ = self.rows(
-            f"SELECT min({table.rowid}), max({table.rowid}) FROM {quoted(table.name)}"
-        ) or [(1, most)]
+        low, high = self._rowids(table)
         table.rows = table.rows[: seeds // 4]
         for _ in range(seeds):
-            place = random.randint(int(low), int(high))
-            table.rows += self.read(
-                table, f"WHERE {table.rowid} >= ? ORDER BY {table.rowid} LIMIT 1", (place,)
-            )
+            place = random.randint(low, high)
+            tail = f"WHERE {table.rowid} >= ? ORDER BY {table.rowid} LIMIT 1"
+            table.rows += self.read(table, tail, (place,))
         table.rows = list(dict.fromkeys(table.rows))
+
+    def _rowids(self, table: SourceTable) -> tuple[int, int]:
+        sql = f"SELECT min({table.rowid}), max({table.rowid}) FROM {quoted(table.name)}"  # noqa: S608
+        low, high = self.db.execute(sql).fetchone()
+        return int(low), int(high)
 
     def read(self, table: SourceTable, tail: str, values: Sequence[Cell] = ()) -> list[Row]:
         """Rows of a table, long values cut."""
         if not table.columns:
             return []
         cells = ", ".join(_short(quoted(name)) for name in table.columns)
-        return self.rows(f"SELECT {cells} FROM {quoted(table.name)} {tail}", values)
+        return self.rows(f"SELECT {cells} FROM {quoted(table.name)} {tail}", values)  # noqa: S608
 
     def rows(self, sql: str, values: Sequence[Cell] = (), timeout_s: float = 1.0) -> list[Row]:
         """The statement's rows; those read so far when its time is over or memory is short."""
