@@ -113,7 +113,18 @@ class CopyJudge:
         kind = kind_of(instance)
         if kind.link_nulls and any(each.not_in for each in facts):
             return None  # one NULL empties a NOT IN, which equivalent queries need not share
-        copy = self._copy(path, instance, task["seed"], facts)
+        found: dict[str, Any] | None = None
+        for variant in range(kind.variants):
+            copy = self._copy(path, instance, variant, task["seed"], facts)
+            outcome = self._variant(task, instance, copy, gold, sql)
+            if outcome:
+                return outcome
+            found = outcome if found is None else found
+        return found
+
+    def _variant(
+        self, task: dict[str, Any], instance: int, copy: "_Copy", gold: str, sql: str
+    ) -> dict[str, Any] | None:
         answer = copy.golds.answer(gold, task["metric"], task["timeout_s"])
         if answer is None:
             return None
@@ -127,16 +138,18 @@ class CopyJudge:
 
     # -- what is kept ------------------------------------------------------------------------
 
-    def _copy(self, path: str, instance: int, seed: int, facts: tuple[Facts, Facts]) -> _Copy:
+    def _copy(
+        self, path: str, instance: int, variant: int, seed: int, facts: tuple[Facts, Facts]
+    ) -> _Copy:
         distinct = facts[:1] if facts[1] == facts[0] else facts
-        key = (path, seed, *distinct)
+        key = (path, variant, seed, *distinct)
         if key not in self._planted:
             while len(self._planted) >= _MOST_PLANTED:
                 self._planted.popitem(last=False)[1].close()
             db = from_image(self._image(path))
             try:
-                random = Random(f"{seed}/{instance}/{distinct!r}")  # noqa: S311 - reproducible
-                plant(db, self._schema(path), distinct, kind_of(instance), random)
+                random = Random(f"{seed}/{instance}/{variant}/{distinct!r}")  # noqa: S311
+                plant(db, self._schema(path), distinct, kind_of(instance), random, variant)
                 image = db.serialize()
             finally:
                 db.close()

@@ -16,26 +16,35 @@ class Kind:
     """Share of NULLs in columns that allow them."""
     link_nulls: float = 0.0
     tied: bool = False
-    """Each column has few values, so that many rows tie."""
+    """Each column has one to three values, so that many rows tie."""
     spread: bool = False
     """Values hardly repeat, and some parents have many more children than others."""
     doubled: bool = False
     """Each row comes again under another key."""
-    childless: float = 0.0
-    """Share of parents that no row points to."""
+    parents: int | None = None
+    """Only so many rows of a table are pointed to, and texts take as few values: few groups."""
     empty: float = 0.0
     """Share of tables without rows; 1 empties all."""
+    witnesses: int = 24
+    """Rounds of witnesses that are planted."""
+    variants: int = 1
+    """How often the copy is planted anew and judged on, where that is cheap."""
+
+    @property
+    def measured_nulls(self) -> float:
+        """Share of NULLs in numbers: none where a LIMIT is to be without ties."""
+        return 0.0 if self.spread else self.nulls
 
 
 KINDS = (
     Kind("resampled", rows=60),
     Kind("shifted", redrawn=0.7),
-    Kind("tied", rows=24, redrawn=1.0, tied=True),
-    Kind("nulls", redrawn=0.3, nulls=0.2, link_nulls=0.15),
-    Kind("spread", redrawn=0.9, spread=True),
-    Kind("doubled", rows=24, redrawn=0.1, doubled=True),
-    Kind("childless", rows=12, redrawn=0.5, childless=0.6),
-    Kind("emptied", rows=10, redrawn=0.5, empty=1.0),
+    Kind("tied", rows=16, redrawn=1.0, tied=True, witnesses=12),
+    Kind("nulls", redrawn=0.3, nulls=0.35, link_nulls=0.15),
+    Kind("spread", redrawn=0.9, nulls=0.15, spread=True),
+    Kind("doubled", rows=2, redrawn=0.3, doubled=True, witnesses=3, variants=2),
+    Kind("few groups", redrawn=0.8, nulls=0.3, spread=True, parents=3, witnesses=10),
+    Kind("emptied", nulls=0.3, empty=1.0, witnesses=3, variants=5),
     Kind("swapped", redrawn=1.0),
     Kind("partly emptied", rows=16, redrawn=0.5, empty=0.4),
 )

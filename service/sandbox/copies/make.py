@@ -41,15 +41,20 @@ class Maker:
         self._random.shuffle(base)
         bounded = base[: self._kind.rows]
         if self._kind.name != "resampled":
-            wanted = self._kind.rows if self._kind.spread else max(_ENOUGH, len(bounded))
+            wanted = self._wanted(len(bounded))
             bounded = [base[n % len(base)] for n in range(wanted)]
         rows = Rows(table)
-        few = _Few(table, self._random) if self._kind.tied else None
+        few = Few(table, self._kind, self._random)
         for row in self._repeated(bounded):
             cells = self._cells(table, list(row), few)
             self._link(table, cells)
             rows.add(cells, self._random)
         return rows.kept
+
+    def _wanted(self, own: int) -> int:
+        if self._kind.spread or self._kind.rows < _ENOUGH:
+            return self._kind.rows
+        return max(_ENOUGH, own)
 
     def _repeated(self, base: list[Row]) -> Iterator[Row]:
         for row in base:
@@ -57,20 +62,22 @@ class Maker:
             if self._kind.doubled:
                 yield row
 
-    def _cells(self, table: Table, cells: list[Cell], few: "_Few | None") -> list[Cell]:
+    def _cells(self, table: Table, cells: list[Cell], few: "Few") -> list[Cell]:
         """The row's cells, some of them drawn anew."""
         empty = not self._sampled[table.name]
         for place, column in enumerate(table.columns):
             if not column.domain.values:
                 continue
-            if few:
+            if few.has(place):
                 cells[place] = few.draw(place)
             elif self._kind.spread and self._random.random() < self._kind.redrawn:
                 cells[place] = column.domain.spread(self._random, len(cells))
             elif empty or self._random.random() < self._kind.redrawn:
                 cells[place] = column.domain.draw(self._random)
             linked = place in table.link_columns
-            share = self._kind.link_nulls if linked else self._kind.nulls
+            textual = column.domain.kind in ("text", "date", "digits")
+            share = self._kind.nulls if textual else self._kind.measured_nulls
+            share = self._kind.link_nulls if linked else share
             if column.nullable and self._random.random() < share:
                 cells[place] = None
         return cells
@@ -89,7 +96,7 @@ class Maker:
                 cells[place] = value
 
     def _parent(self, link: Link, keys: list[tuple[Cell, ...]]) -> tuple[Cell, ...]:
-        allowed = keys[: max(1, round(len(keys) * (1 - self._kind.childless)))]
+        allowed = keys[: self._kind.parents]
         if self._kind.spread or self._random.random() < 0.3:
             # Skewed: the first parents have most of the children, so that groups differ in size.
             return allowed[int(len(allowed) * self._random.random() ** 3)]
@@ -144,18 +151,23 @@ class Rows:
         return domain.fresh(self._fresh[place] - 1)
 
 
-class _Few:
-    """One to three values for each column of a table."""
+class Few:
+    """The columns of a table that take few values in a copy, and those values."""
 
-    def __init__(self, table: Table, random: Random) -> None:
+    def __init__(self, table: Table, kind: Kind, random: Random) -> None:
         self._random = random
-        self._values = [
-            [column.domain.draw(random) for _ in range(random.choice((1, 2, 3)))]
-            if column.domain.values
-            else [None]
-            for column in table.columns
-        ]
+        self._values: dict[int, list[Cell]] = {}
+        for place, column in enumerate(table.columns):
+            texts = kind.parents and column.domain.kind == "text"
+            if column.domain.values and (kind.tied or texts):
+                count = kind.parents or random.choice((1, 1, 2, 3))
+                self._values[place] = [column.domain.draw(random) for _ in range(count)]
+
+    def has(self, place: int) -> bool:
+        """True if the column takes few values."""
+        return place in self._values
 
     def draw(self, place: int) -> Cell:
-        """One of the column's few values."""
-        return self._random.choice(self._values[place])
+        """One of the column's few values, the first of them most often."""
+        values = self._values[place]
+        return values[int(len(values) * self._random.random() ** 1.5)]

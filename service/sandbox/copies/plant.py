@@ -17,16 +17,20 @@ from service.sandbox.copies.schema import Schema
 from service.sandbox.copies.store import Stores
 from service.sandbox.copies.witness import Witness
 
-_WITNESSES = 24
 _LARGEST_GROUP = 14
 
 
 def plant(
-    db: sqlite3.Connection, schema: Schema, facts: tuple[Facts, ...], kind: Kind, random: Random
+    db: sqlite3.Connection,
+    schema: Schema,
+    facts: tuple[Facts, ...],
+    kind: Kind,
+    random: Random,
+    variant: int = 0,
 ) -> None:
-    """Change an open copy in place; a copy that is to stay empty is left as it is."""
+    """Change an open copy in place; an empty one stays so in its first variant."""
     facts = tuple(each for each in facts if each.tables)
-    if kind.empty == 1 or not facts:
+    if (kind.empty == 1 and variant == 0) or not facts:
         return
     stores = Stores(db, schema)
     pools = Pools(facts, {table.name: table for table in schema.tables}, random)
@@ -34,9 +38,11 @@ def plant(
     _redraw(stores, pools, random)
     for each in facts:
         witness = Witness(each, stores, pools, kind, random)
-        _single(witness, pools, kind, random, _WITNESSES // len(facts))
-        _grouped(witness, each, random)
-        _many(witness, each, random)
+        rounds = kind.witnesses if kind.variants == 1 else random.randint(1, 5)
+        _single(witness, pools, kind, random, -(-rounds // len(facts)))
+        if kind.variants == 1 or random.random() < 0.3:
+            _grouped(witness, each, random)
+            _many(witness, each, random)
     stores.write()
     db.execute("COMMIT")
 

@@ -19,6 +19,7 @@ class Pools:
         self._random = random
         self._pools: dict[Ref, list[Plain]] = {}
         self._conditions: dict[Ref, list[Condition]] = {}
+        self._fitting: dict[tuple[tuple[Ref, ...], int | None, bool], list[Plain]] = {}
         for condition in dict.fromkeys(c for each in facts for c in each.conditions):
             name, _, place = condition.cell
             domain = tables[name].columns[place].domain
@@ -44,15 +45,20 @@ class Pools:
         It satisfies every condition, or every one but `target`, as far as one value can; any value
         of the pool when `wild`.
         """
+        key = (tuple(refs), None if wild else id(target), wild)
+        if key not in self._fitting:
+            self._fitting[key] = self._fit(refs, target, wild)
+        fitting = self._fitting[key]
+        return self._random.choice(fitting) if fitting else None
+
+    def _fit(self, refs: list[Ref], target: Condition | None, wild: bool) -> list[Plain]:
         pool = [value for ref in refs for value in self._pools.get(ref, ())]
-        if not pool:
-            return None
-        if wild:
-            return self._random.choice(pool)
         known = [c for ref in refs for c in self._conditions.get(ref, ())]
-        fitting = [v for v in pool if all(satisfies(c, v) == (c is not target) for c in known)]
+        if wild or not pool:
+            return pool
+        holds = {v: [satisfies(c, v) for c in known] for v in pool}
+        wanted = [c is not target for c in known]
+        fitting = [v for v in pool if holds[v] == wanted]
         if not fitting and target in known:
-            fitting = [v for v in pool if target and not satisfies(target, v)]
-        if not fitting:
-            fitting = [v for v in pool if any(satisfies(c, v) for c in known)]
-        return self._random.choice(fitting or pool)
+            fitting = [v for v in pool if not holds[v][known.index(target)]]
+        return fitting or [v for v in pool if any(holds[v])] or pool

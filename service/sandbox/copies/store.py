@@ -53,9 +53,9 @@ class Store:
         columns = self.table.columns
         return [c.domain.draw(random) if c.domain.values else None for c in columns]
 
-    def any_key(self, place: int, random: Random) -> Cell:
-        """The value of some row that is there; None if there is none."""
-        return random.choice(self._found)[1][place] if self._found else None
+    def any_key(self, place: int, random: Random, among: int | None) -> Cell:
+        """The value of some row that is there (one of the first); None if there is none."""
+        return random.choice(self._found[:among])[1][place] if self._found else None
 
     def has(self, columns: tuple[int, ...], key: tuple[Cell, ...]) -> bool:
         """True if a row has these values in these columns."""

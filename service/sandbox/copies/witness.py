@@ -125,15 +125,19 @@ class Witness:
     def _free(self, instance: Instance, place: int, members: list[Ref], own: Cell) -> Cell:
         """A value for cells that no condition speaks of."""
         keyed = self._keyed(members)
-        if keyed and self._random.random() < 0.2:
-            return self._stores[keyed[0]].any_key(keyed[1], self._random) or own
+        if keyed and self._random.random() < (0.9 if self._kind.parents else 0.2):
+            store = self._stores[keyed[0]]
+            return store.any_key(keyed[1], self._random, self._kind.parents) or own
         if keyed:
             return self._stores[keyed[0]].fresh(keyed[1])
         column = self._stores.table(instance[0]).columns[place]
+        few = self._kind.tied or (self._kind.parents and column.domain.kind == "text")
         linked = place in self._stores.table(instance[0]).link_columns
-        if linked or not column.domain.values or self._kind.tied or self._random.random() < 0.3:
+        if linked or not column.domain.values or few or self._random.random() < 0.3:
             return own
-        if column.nullable and len(members) == 1 and self._random.random() < self._kind.nulls:
+        textual = column.domain.kind in ("text", "date", "digits")
+        share = self._kind.nulls if textual else self._kind.measured_nulls
+        if column.nullable and len(members) == 1 and self._random.random() < share:
             return None
         if self._kind.spread:
             return column.domain.spread(self._random, 0)
