@@ -43,7 +43,9 @@ KINDS = (
     Kind("nulls", redrawn=0.3, nulls=0.35, link_nulls=0.15),
     Kind("spread", redrawn=0.9, nulls=0.15, spread=True),
     Kind("doubled", rows=2, redrawn=0.3, doubled=True, witnesses=3, variants=2),
-    Kind("few groups", redrawn=0.8, nulls=0.3, spread=True, parents=3, witnesses=10),
+    Kind(
+        "few groups", redrawn=0.8, nulls=0.3, link_nulls=0.25, spread=True, parents=3, witnesses=10
+    ),
     Kind("emptied", nulls=0.3, empty=1.0, witnesses=3, variants=5),
     Kind("swapped", redrawn=1.0),
     Kind("partly emptied", rows=16, redrawn=0.5, empty=0.4),

@@ -8,15 +8,17 @@ links stay links. Deterministic in the random generator. Standard library only.
 """
 
 import sqlite3
+from dataclasses import replace
 from random import Random
 
 from service.sandbox.copies.facts import Facts
 from service.sandbox.copies.kinds import Kind
-from service.sandbox.copies.pools import Pools
+from service.sandbox.copies.pools import Aim, Mode, Pools
 from service.sandbox.copies.schema import Schema
 from service.sandbox.copies.store import Stores
 from service.sandbox.copies.witness import Witness
 
+_MODES: tuple[Mode, ...] = ("all", "but", "only", "but", "all", "but", "any")
 _LARGEST_GROUP = 14
 
 
@@ -34,12 +36,16 @@ def plant(
         return
     stores = Stores(db, schema)
     pools = Pools(facts, {table.name: table for table in schema.tables}, random)
+    start = random.randrange(8)
     db.execute("BEGIN")
     _redraw(stores, pools, random)
     for each in facts:
         witness = Witness(each, stores, pools, kind, random)
         rounds = kind.witnesses if kind.variants == 1 else random.randint(1, 5)
-        _single(witness, pools, kind, random, -(-rounds // len(facts)))
+        loose = Witness(_loosened(each, random), stores, pools, kind, random)
+        for number in range(-(-rounds // len(facts))):
+            some = loose if each.joins and random.random() < 0.3 else witness
+            _single(some, pools, kind, random, number + start)
         if kind.variants == 1 or random.random() < 0.3:
             _grouped(witness, each, random)
             _many(witness, each, random)
@@ -56,17 +62,23 @@ def _redraw(stores: Stores, pools: Pools, random: Random) -> None:
             stores[name].redraw(place, list(pool), share, random)
 
 
-def _single(witness: Witness, pools: Pools, kind: Kind, random: Random, rounds: int) -> None:
-    """Witnesses of all conditions (every fourth), of all but one, of any (every eighth)."""
-    broken = pools.conditions()
-    random.shuffle(broken)
-    twice = 0.6 if kind.doubled else 0.2
-    for number in range(rounds):
-        target = broken[number % len(broken)] if broken and number % 4 else None
-        omitted = random.choice(witness.instances) if random.random() < 0.2 else None
-        witness.add(target, wild=number % 8 == 7, omitted=omitted)
-        if random.random() < twice:
-            witness.add(target, pins=witness.pins())
+def _loosened(facts: Facts, random: Random) -> Facts:
+    """The facts without one of the joins: it may stand in an OR, or be on the wrong column."""
+    joins = list(facts.joins)
+    if joins:
+        joins.pop(random.randrange(len(joins)))
+    return replace(facts, joins=tuple(joins))
+
+
+def _single(witness: Witness, pools: Pools, kind: Kind, random: Random, number: int) -> None:
+    """A witness of all conditions, of all but one, of only one, or of any."""
+    conditions = pools.conditions()
+    mode = _MODES[number % len(_MODES)] if conditions else "all"
+    aim = Aim(mode, random.choice(conditions) if conditions else None)
+    omitted = random.choice(witness.instances) if random.random() < 0.2 else None
+    witness.add(aim, omitted=omitted)
+    if random.random() < (0.6 if kind.doubled else 0.2):
+        witness.add(aim, pins=witness.pins())
 
 
 def _grouped(witness: Witness, facts: Facts, random: Random) -> None:

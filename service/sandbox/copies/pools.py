@@ -4,12 +4,28 @@ Standard library only.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from service.sandbox.copies.facts import Condition, Facts
 from service.sandbox.copies.literals import Plain, candidates, satisfies
 from service.sandbox.copies.schema import Table
 from service.sandbox.copies.scope import Ref
+
+Mode = Literal["all", "but", "only", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Which conditions a witness is to satisfy: all, all but the target, only the target, any."""
+
+    mode: Mode = "all"
+    target: Condition | None = None
+
+    def wants(self, condition: Condition) -> bool:
+        """Whether this condition is to hold."""
+        return self.mode == "all" or (condition == self.target) == (self.mode == "only")
 
 
 class Pools:
@@ -19,7 +35,7 @@ class Pools:
         self._random = random
         self._pools: dict[Ref, list[Plain]] = {}
         self._conditions: dict[Ref, list[Condition]] = {}
-        self._fitting: dict[tuple[tuple[Ref, ...], int | None, bool], list[Plain]] = {}
+        self._fitting: dict[tuple[tuple[Ref, ...], str, int], list[Plain]] = {}
         for condition in dict.fromkeys(c for each in facts for c in each.conditions):
             name, _, place = condition.cell
             domain = tables[name].columns[place].domain
@@ -39,26 +55,26 @@ class Pools:
         """True if there are values to plant in this column."""
         return bool(self._pools.get(ref))
 
-    def choose(self, refs: list[Ref], target: Condition | None, wild: bool) -> Plain | None:
+    def choose(self, refs: list[Ref], aim: Aim) -> Plain | None:
         """A value for cells that are equal; None if no condition speaks of them.
 
-        It satisfies every condition, or every one but `target`, as far as one value can; any value
-        of the pool when `wild`.
+        As far as one value can, it satisfies the conditions that it is to satisfy.
         """
-        key = (tuple(refs), None if wild else id(target), wild)
+        key = (tuple(refs), aim.mode, id(aim.target))
         if key not in self._fitting:
-            self._fitting[key] = self._fit(refs, target, wild)
+            self._fitting[key] = self._fit(refs, aim)
         fitting = self._fitting[key]
         return self._random.choice(fitting) if fitting else None
 
-    def _fit(self, refs: list[Ref], target: Condition | None, wild: bool) -> list[Plain]:
+    def _fit(self, refs: list[Ref], aim: Aim) -> list[Plain]:
         pool = [value for ref in refs for value in self._pools.get(ref, ())]
         known = [c for ref in refs for c in self._conditions.get(ref, ())]
-        if wild or not pool:
+        if aim.mode == "any" or not pool:
             return pool
         holds = {v: [satisfies(c, v) for c in known] for v in pool}
-        wanted = [c is not target for c in known]
+        wanted = [aim.wants(c) for c in known]
         fitting = [v for v in pool if holds[v] == wanted]
-        if not fitting and target in known:
-            fitting = [v for v in pool if not holds[v][known.index(target)]]
-        return fitting or [v for v in pool if any(holds[v])] or pool
+        if not fitting and aim.target in known:
+            place = known.index(aim.target)
+            fitting = [v for v in pool if holds[v][place] == wanted[place]]
+        return fitting or [v for v in pool if any(holds[v]) == any(wanted)] or pool

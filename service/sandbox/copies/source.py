@@ -19,6 +19,7 @@ Cell = str | int | float | bytes | None
 Row = tuple[Cell, ...]
 
 _LONGEST = 4096
+_MOST_BYTES = 16 * 2**20
 _HANDLER_OPS = 20_000
 
 
@@ -58,6 +59,7 @@ class Source:
         for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON"):
             self.db.execute(f"PRAGMA {pragma}")
         self.db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        self.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         self.db.set_progress_handler(lambda: time.monotonic() > self._until, _HANDLER_OPS)
 
     def catalogue(self) -> list[tuple[str, str, str, str]]:
@@ -152,6 +154,8 @@ class Source:
             try:
                 for row in self.db.execute(sql, values):
                     found.append(row)  # noqa: PERF402 - keeps what came before an error
+            except (sqlite3.DataError, MemoryError):
+                pass  # a value too long
             except sqlite3.OperationalError as error:
                 if "interrupted" not in str(error):
                     raise

@@ -6,15 +6,16 @@ Standard library only.
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from service.sandbox.copies.facts import Condition, Facts
+from service.sandbox.copies.facts import Facts
 from service.sandbox.copies.kinds import Kind
-from service.sandbox.copies.pools import Pools
+from service.sandbox.copies.pools import Aim, Pools
 from service.sandbox.copies.scope import Ref
 from service.sandbox.copies.source import Cell
 from service.sandbox.copies.store import Stores
 
 Pins = dict[Ref, Cell]
 Instance = tuple[str, int]
+_ALL = Aim()
 
 
 class Joined:
@@ -73,15 +74,14 @@ class Witness:
 
     def add(
         self,
-        target: Condition | None = None,
+        aim: Aim = _ALL,
         *,
-        wild: bool = False,
         pins: Pins | None = None,
         omitted: Instance | None = None,
     ) -> None:
         """Add the rows; those of `omitted` are left out. `pins` are values given beforehand."""
         self.values = dict(pins or {})
-        made = {each: self._row(each, target, wild) for each in self.instances}
+        made = {each: self._row(each, aim) for each in self.instances}
         lost = self._lost(omitted) if omitted else frozenset()
         for instance, row in made.items():
             if instance != omitted:
@@ -111,11 +111,11 @@ class Witness:
                     row[place] = None
         store.add(row, fixed)
 
-    def _row(self, instance: Instance, target: Condition | None, wild: bool) -> list[Cell]:
+    def _row(self, instance: Instance, aim: Aim) -> list[Cell]:
         row = self._stores[instance[0]].any_row(self._random)
         for place, root, members in self._active[instance]:
             if root not in self.values:
-                value = self._pools.choose(members, target, wild)
+                value = self._pools.choose(members, aim)
                 if value is None:
                     value = self._free(instance, place, members, row[place])  # type: ignore[assignment]
                 self.values[root] = value
