@@ -83,6 +83,8 @@ class _Reader:
                 self._listed(operands, place, word)
             elif word == "USING":
                 self.joins += scope.using(place)
+            elif word in ("EXCEPT", "INTERSECT"):
+                self.joins += operands.combined(place)
             elif word in ("LIMIT", "OFFSET"):
                 self._count(operands.after(place + 1))
             elif word == "BY" and place and self.tokens[place - 1].word == "GROUP":

@@ -19,7 +19,8 @@ _FEWEST_TELLING = 5
 
 def schema_of(sources: list[SourceTable], views: dict[str, str]) -> Schema:
     """The schema of the sampled tables, parents first."""
-    keys = {source.name: _keys(source) for source in sources}
+    own = {s.columns[s.primary_key[0]].lower(): s.name for s in sources if len(s.primary_key) == 1}
+    keys = {source.name: _keys(source, own) for source in sources}
     links = {source.name: list(_links(source, sources, keys)) for source in sources}
     tables = [
         Table(
@@ -47,10 +48,16 @@ def _column(source: SourceTable, place: int, keys: list[tuple[int, ...]]) -> Col
     return Column(name, kind, not (source.not_null[place] or keyed), domain)
 
 
-def _keys(source: SourceTable) -> list[tuple[int, ...]]:
-    """Declared keys, and undeclared ones of a single column."""
+def _keys(source: SourceTable, own: dict[str, str]) -> list[tuple[int, ...]]:
+    """Declared keys, and undeclared ones of a single column.
+
+    A column that points elsewhere, or is named as another table's primary key (`own`), is none.
+    """
     keys = list(dict.fromkeys(source.unique))
-    for place in _places(source):
+    pointing = {place for columns, _, _ in source.foreign for place in columns}
+    for place, name in enumerate(source.columns):
+        if place in pointing or own.get(name.lower(), source.name) != source.name:
+            continue
         if (place,) not in keys and _looks_like_key(source, place):
             keys.append((place,))
     return keys

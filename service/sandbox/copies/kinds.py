@@ -46,7 +46,7 @@ KINDS = (
     Kind(
         "few groups", redrawn=0.8, nulls=0.3, link_nulls=0.25, spread=True, parents=3, witnesses=10
     ),
-    Kind("emptied", nulls=0.3, empty=1.0, witnesses=3, variants=5),
+    Kind("emptied", nulls=0.3, link_nulls=0.2, empty=1.0, witnesses=3, variants=5),
     Kind("swapped", redrawn=1.0),
     Kind("partly emptied", rows=16, redrawn=0.5, empty=0.4),
 )

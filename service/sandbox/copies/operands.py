@@ -83,6 +83,20 @@ class Operands:
             if literal is not None:
                 yield _negative(literal) if self._word(at - 1) == "-" else literal
 
+    def combined(self, place: int) -> Iterator[tuple[Ref, Ref]]:
+        """The first output columns on both sides of a set operator."""
+        before, depth = place - 1, 0
+        while before >= max(0, place - 10 * _LONGEST):
+            word = self._word(before)
+            depth += (word == ")") - (word == "(")
+            if word == "SELECT" and depth == 0:
+                break
+            before -= 1
+        left = self._first_output(before + 1, place)
+        right = self._first_output(place + 2, len(self._tokens))
+        if left and right:
+            yield left, right
+
     def _word(self, place: int) -> str:
         return self._tokens[place].word if 0 <= place < len(self._tokens) else ""
 

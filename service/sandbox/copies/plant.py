@@ -20,6 +20,8 @@ from service.sandbox.copies.witness import Witness
 
 _MODES: tuple[Mode, ...] = ("all", "but", "only", "but", "all", "but", "any")
 _LARGEST_GROUP = 14
+_FEW = (1, 1, 2, 3, 5)
+"""Rounds of witnesses where all rows are to be few."""
 
 
 def plant(
@@ -31,7 +33,8 @@ def plant(
     variant: int = 0,
 ) -> None:
     """Change an open copy in place; an empty one stays so in its first variant."""
-    facts = tuple(each for each in facts if each.tables)
+    mentioned = tuple(dict.fromkeys(ref for each in facts for ref in each.mentioned))
+    facts = tuple(replace(each, mentioned=mentioned) for each in facts if each.tables)
     if (kind.empty == 1 and variant == 0) or not facts:
         return
     stores = Stores(db, schema)
@@ -41,7 +44,7 @@ def plant(
     _redraw(stores, pools, random)
     for each in facts:
         witness = Witness(each, stores, pools, kind, random)
-        rounds = kind.witnesses if kind.variants == 1 else random.randint(1, 5)
+        rounds = kind.witnesses if kind.variants == 1 else random.choice(_FEW)
         loose = Witness(_loosened(each, random), stores, pools, kind, random)
         for number in range(-(-rounds // len(facts))):
             some = loose if each.joins and random.random() < 0.3 else witness

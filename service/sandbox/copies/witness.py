@@ -105,10 +105,10 @@ class Witness:
             for place, _, members in self._active[instance]
             if len(members) > 1 or self._pools.has((*instance, place))
         )
-        if self._kind.link_nulls:
-            for place in table.link_columns:
-                if self._joined.root((*instance, place)) in lost and table.columns[place].nullable:
-                    row[place] = None
+        for place in table.link_columns if self._kind.link_nulls else ():
+            gone = self._joined.root((*instance, place)) in lost
+            if gone or self._random.random() < self._kind.link_nulls:
+                row[place] = None if table.columns[place].nullable else row[place]
         store.add(row, fixed)
 
     def _row(self, instance: Instance, aim: Aim) -> list[Cell]:
