@@ -128,7 +128,7 @@ class _Run:
         start = time.perf_counter()
         task = {"copies": list(map(str, paths)), "golds": [gold], "predictions": [sql]}
         bounds = {"metric": given.metric, "seed": given.seed, "timeout_s": 1.0, "budget_s": 30.0}
-        answer = self._judge.judge(task | bounds)[0]
+        answer = next(self._judge.judge(task | bounds))
         self._ms.append((time.perf_counter() - start) * 1000)
         return answer
 

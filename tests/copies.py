@@ -59,4 +59,4 @@ def judged(
         "timeout_s": 5.0,
         "budget_s": 60.0,
     }
-    return CopyJudge(Limits()).judge(whole | task)
+    return list(CopyJudge(Limits()).judge(whole | task))

@@ -49,14 +49,10 @@ def test_a_wrong_query_that_matches_by_coincidence_is_found(
 def test_a_query_that_means_the_same_holds(
     shop: list[Path], gold: str, equal: str, metric: str
 ) -> None:
-    for seed in (0, 1, 2):
-        answer, other = [
-            *judged(shop[1:], gold, equal, metric=metric, seed=seed),
-            *judged(shop[1:], equal, gold, metric=metric, seed=seed),
-        ]
+    for seed in (0, 1):
+        answer = judged(shop[1:], gold, equal, metric=metric, seed=seed)[0]
         assert answer["counterexample"] is None
-        if "left open" not in gold and seed == 0:
-            assert other["usable"] >= 0
+        assert answer["complete"]
 
 
 def _counterexample(shop: list[Path], gold: str, wrong: str, **task: Any) -> dict[str, Any]:
@@ -146,6 +142,13 @@ def test_a_prediction_that_tries_to_write_changes_nothing(shop: list[Path]) -> N
     assert answers[-1]["counterexample"] is None
     assert answers[-1]["held"] >= 7
     assert [path.read_bytes() for path in shop] == before
+
+
+def test_copies_that_are_gone_disprove_nothing(tmp_path: Path) -> None:
+    paths = copies(tmp_path / "c", database(tmp_path / "shop.sqlite", SHOP), 2)
+    paths[1].unlink()
+    answer = judged(paths, "SELECT name FROM customer", "SELECT name FROM customer LIMIT 99")[0]
+    assert (answer["complete"], answer["usable"], answer["held"]) == (False, 1, 1)
 
 
 def test_one_of_several_golds_that_matched_is_enough(shop: list[Path]) -> None:

@@ -85,7 +85,7 @@ def sample(path: str, random: Random) -> Sampled:
         for table in tables:
             source.sample(table, _SEEDS, _MOST_ROWS, random)
         views = {name: sql for name, sql in blueprint.others if kinds.get(name, ("",))[0] == "view"}
-        schema = schema_of(tables, views)
+        schema = schema_of(tables, views, source.holds)
         add_parents(source, schema, {table.name: table for table in tables})
     return Sampled(blueprint, schema, _rows(tables), left_out)
 

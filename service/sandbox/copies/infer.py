@@ -6,22 +6,31 @@ whose values are telling texts), keeps pointing there. Standard library only.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from service.sandbox.copies.domain import domain_of
 from service.sandbox.copies.schema import Column, Link, Schema, Table, affinity
 from service.sandbox.copies.source import Cell, SourceTable
 
 _KEY_NAME = re.compile(r"(?:^|[_ ])(?:no|num|number|key|code)$|(?:id|uuid|isbn|ssn)$")
+Holds = Callable[[SourceTable, int, set[Cell]], bool]
+"""Whether a column of a table has all of these values, as far as can be told in time."""
 _FEWEST_TELLING = 5
 """Distinct texts that must all be keys of another table before this counts without a name."""
 
 
-def schema_of(sources: list[SourceTable], views: dict[str, str]) -> Schema:
-    """The schema of the sampled tables, parents first."""
+def schema_of(sources: list[SourceTable], views: dict[str, str], holds: Holds) -> Schema:
+    """The schema of the sampled tables, parents first; `holds` looks keys up in the source."""
     own = {s.columns[s.primary_key[0]].lower(): s.name for s in sources if len(s.primary_key) == 1}
     keys = {source.name: _keys(source, own) for source in sources}
-    links = {source.name: list(_links(source, sources, keys)) for source in sources}
+    links = {source.name: list(_links(source, sources, keys, holds)) for source in sources}
+    aimed = {(link.parent, link.parent_columns) for each in links.values() for link in each}
+    for source in sources:
+        # What points elsewhere repeats, though it may not in the rows that were read.
+        guessed = [link.columns for link in links[source.name] if link.columns not in source.unique]
+        keys[source.name] = [
+            key for key in keys[source.name] if key not in guessed or (source.name, key) in aimed
+        ]
     tables = [
         Table(
             source.name,
@@ -75,7 +84,10 @@ def _looks_like_key(source: SourceTable, place: int) -> bool:
 
 
 def _links(
-    source: SourceTable, sources: list[SourceTable], keys: dict[str, list[tuple[int, ...]]]
+    source: SourceTable,
+    sources: list[SourceTable],
+    keys: dict[str, list[tuple[int, ...]]],
+    holds: Holds,
 ) -> Iterator[Link]:
     by_name = {other.name.lower(): other for other in sources}
     declared: set[int] = set()
@@ -87,7 +99,7 @@ def _links(
             yield Link(columns, parent.name, places)
     for place in _places(source):
         if place not in declared:
-            yield from _inferred(source, place, sources, keys)
+            yield from _inferred(source, place, sources, keys, holds)
 
 
 def _parent_places(parent: SourceTable, named: tuple[str, ...]) -> tuple[int, ...]:
@@ -102,6 +114,7 @@ def _inferred(
     place: int,
     sources: list[SourceTable],
     keys: dict[str, list[tuple[int, ...]]],
+    holds: Holds,
 ) -> Iterator[Link]:
     values = {row[place] for row in source.rows} - {None}
     if not values or any(isinstance(value, float | bytes) for value in values):
@@ -111,23 +124,28 @@ def _inferred(
             if (
                 len(key) == 1
                 and parent is not source
-                and _points(source, place, values, parent, key[0])
+                and _points(source, place, values, parent, key[0], holds)
             ):
                 yield Link((place,), parent.name, key)
                 return
 
 
 def _points(
-    source: SourceTable, place: int, values: set[Cell], parent: SourceTable, key: int
+    source: SourceTable,
+    place: int,
+    values: set[Cell],
+    parent: SourceTable,
+    key: int,
+    holds: Holds,
 ) -> bool:
     held = {row[key] for row in parent.rows}
+    named = _named_after(source.columns[place], parent.columns[key], parent.name)
     if not parent.whole:
-        # Only some of the parent's keys are known: the name must be the same, and some be found.
-        same = source.columns[place].lower() == parent.columns[key].lower()
-        return same and (place,) not in source.unique and bool(values & held)
+        # Only some of the parent's keys are known: the name must say it, and the file agree.
+        return named and (place,) not in source.unique and holds(parent, key, values - held)
     if not values <= held or ((place,) in source.unique and held <= values):
         return False
-    if _named_after(source.columns[place], parent.columns[key], parent.name):
+    if named:
         return True
     texts = [value for value in values if isinstance(value, str) and len(value) > 2]
     return len(texts) == len(values) >= _FEWEST_TELLING

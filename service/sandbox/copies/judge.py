@@ -7,8 +7,10 @@ in its group. Standard library only.
 """
 
 import json
+import sqlite3
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -27,6 +29,8 @@ _MOST_PLANTED = 64
 _MOST_SCHEMAS = 16
 _MOST_FACTS = 256
 _IMAGE_BYTES = 32 * 2**20
+_PLANTED_BYTES = 8 * 2**20
+"""Of the files; what their connections hold is several times as much."""
 _SHOWN_ROWS = 3
 _SHOWN_CHARS = 200
 _DISPROVES = frozenset({"exec_error"})
@@ -39,6 +43,7 @@ class _Copy:
 
     golds: Golds
     predictions: Connection
+    size: int
 
     def close(self) -> None:
         self.golds.close()
@@ -55,8 +60,8 @@ class CopyJudge:
         self._schemas: OrderedDict[str, Schema] = OrderedDict()
         self._facts: OrderedDict[tuple[str, str], Facts] = OrderedDict()
 
-    def judge(self, task: dict[str, Any]) -> list[dict[str, Any]]:
-        """An answer for each prediction, in order.
+    def judge(self, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """An answer for each prediction, in order, as it is found.
 
         `task`: `copies` (paths, instance 0 first), `golds`, `predictions` (SQL that matched on the
         original), `metric`, `seed`, `timeout_s` for one statement, `budget_s` for all. Optional
@@ -64,16 +69,14 @@ class CopyJudge:
 
         An answer: `instances`, `usable` (copies looked at on which the gold's answer is
         determinate), `held` (those on which the match held), `complete` (False when the budget ran
-        out), `counterexample` (None, or `instance`, `kind`, `gold_rows`, `predicted_rows`, cut, and
+        out or a copy could not be used), `counterexample` (None, or `instance`, `kind`, `gold_rows`, `predicted_rows`, cut, and
         `message`). The first counterexample ends the search. With several golds the best counts.
         """
         until = time.monotonic() + task["budget_s"]
         every = list(range(len(task["golds"])))
         held = task.get("held") or [every] * len(task["predictions"])
-        return [
-            self._best(task, sql, [task["golds"][n] for n in places], until)
-            for sql, places in zip(task["predictions"], held, strict=True)
-        ]
+        for sql, places in zip(task["predictions"], held, strict=True):
+            yield self._best(task, sql, [task["golds"][n] for n in places], until)
 
     def _best(
         self, task: dict[str, Any], sql: str, golds: list[str], until: float
@@ -96,7 +99,11 @@ class CopyJudge:
         for instance, path in enumerate(task["copies"]):
             if time.monotonic() > until:
                 return answer | {"complete": False}
-            found = self._instance(task, instance, path, gold, sql)
+            try:
+                found = self._instance(task, instance, path, gold, sql)
+            except (sqlite3.Error, OSError, MemoryError):  # evicted, or too large for this worker
+                answer["complete"] = False
+                continue
             if found is None:
                 continue
             answer["usable"] += 1
@@ -144,8 +151,7 @@ class CopyJudge:
         distinct = facts[:1] if facts[1] == facts[0] else facts
         key = (path, variant, seed, *distinct)
         if key not in self._planted:
-            while len(self._planted) >= _MOST_PLANTED:
-                self._planted.popitem(last=False)[1].close()
+            self._make_room()
             db = from_image(self._image(path))
             try:
                 random = Random(f"{seed}/{instance}/{variant}/{distinct!r}")  # noqa: S311
@@ -157,9 +163,16 @@ class CopyJudge:
             finally:
                 db.close()
             predictions = Connection("", self._limits, from_image(image))
-            self._planted[key] = _Copy(Golds(image, self._limits), predictions)
+            self._planted[key] = _Copy(Golds(image, self._limits), predictions, len(image))
         self._planted.move_to_end(key)
         return self._planted[key]
+
+    def _make_room(self) -> None:
+        size = sum(copy.size for copy in self._planted.values())
+        while self._planted and (len(self._planted) >= _MOST_PLANTED or size > _PLANTED_BYTES):
+            _, copy = self._planted.popitem(last=False)
+            size -= copy.size
+            copy.close()
 
     def _image(self, path: str) -> bytes:
         if path not in self._images:

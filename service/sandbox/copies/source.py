@@ -19,6 +19,7 @@ Cell = str | int | float | bytes | None
 Row = tuple[Cell, ...]
 
 _LONGEST = 4096
+_LOOKED_UP = 50
 _MOST_BYTES = 16 * 2**20
 _HANDLER_OPS = 20_000
 
@@ -146,6 +147,14 @@ class Source:
             return []
         cells = ", ".join(_short(quoted(name)) for name in table.columns)
         return self.rows(f"SELECT {cells} FROM {quoted(table.name)} {tail}", values)  # noqa: S608
+
+    def holds(self, table: SourceTable, place: int, values: set[Cell]) -> bool:
+        """True if all (at most some dozens) of these values are found in a column, in time."""
+        some = sorted(values, key=repr)[:_LOOKED_UP]
+        name = quoted(table.columns[place])
+        marks = ", ".join("?" * len(some))
+        sql = f"SELECT count(DISTINCT {name}) FROM {quoted(table.name)} WHERE {name} IN ({marks})"  # noqa: S608
+        return self.rows(sql, some) == [(len(some),)]
 
     def rows(self, sql: str, values: Sequence[Cell] = (), timeout_s: float = 1.0) -> list[Row]:
         """The statement's rows; those read so far when its time is over or memory is short."""
