@@ -27,8 +27,10 @@ class Kind:
     """Share of tables without rows; 1 empties all."""
     witnesses: int = 24
     """Rounds of witnesses that are planted."""
+    sparse: bool = False
+    """Few rounds of witnesses, so that rows do not hide one another."""
     variants: int = 1
-    """How often the copy is planted anew and judged on, where that is cheap."""
+    """How often the copy is planted anew and judged on."""
 
     @property
     def measured_nulls(self) -> float:
@@ -39,14 +41,21 @@ class Kind:
 KINDS = (
     Kind("resampled", rows=60),
     Kind("shifted", redrawn=0.7),
-    Kind("tied", rows=16, redrawn=1.0, tied=True, witnesses=12),
-    Kind("nulls", redrawn=0.3, nulls=0.35, link_nulls=0.15),
+    Kind("tied", rows=16, redrawn=1.0, tied=True, witnesses=12, variants=2),
+    Kind("nulls", redrawn=0.3, nulls=0.35, link_nulls=0.15, variants=2),
     Kind("spread", redrawn=0.9, nulls=0.15, spread=True),
-    Kind("doubled", rows=2, redrawn=0.3, doubled=True, witnesses=3, variants=2),
+    Kind("doubled", rows=2, redrawn=0.3, doubled=True, sparse=True, variants=2),
     Kind(
-        "few groups", redrawn=0.8, nulls=0.3, link_nulls=0.25, spread=True, parents=3, witnesses=10
+        "few groups",
+        redrawn=0.8,
+        nulls=0.3,
+        link_nulls=0.25,
+        spread=True,
+        parents=3,
+        witnesses=10,
+        variants=3,
     ),
-    Kind("emptied", nulls=0.3, link_nulls=0.2, empty=1.0, witnesses=3, variants=5),
+    Kind("emptied", nulls=0.3, link_nulls=0.2, empty=1.0, sparse=True, variants=5),
     Kind("swapped", redrawn=1.0),
     Kind("partly emptied", rows=16, redrawn=0.5, empty=0.4),
 )

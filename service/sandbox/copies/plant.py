@@ -44,12 +44,12 @@ def plant(
     _redraw(stores, pools, random)
     for each in facts:
         witness = Witness(each, stores, pools, kind, random)
-        rounds = kind.witnesses if kind.variants == 1 else random.choice(_FEW)
+        rounds = random.choice(_FEW) if kind.sparse else kind.witnesses
         loose = Witness(_loosened(each, random), stores, pools, kind, random)
         for number in range(-(-rounds // len(facts))):
             some = loose if each.joins and random.random() < 0.3 else witness
             _single(some, pools, kind, random, number + start)
-        if kind.variants == 1 or random.random() < 0.3:
+        if not kind.sparse or random.random() < 0.3:
             _grouped(witness, each, random)
             _many(witness, each, random)
     stores.write()
