@@ -23,8 +23,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.mutations import Columns, mutants, rewritings
+from bench.mutations import mutants
+from bench.rewritings import rewritings
 from bench.search import told_apart
+from bench.trees import Columns
 from service.sandbox.copies.answers import Answer, same
 from service.sandbox.copies.golds import Golds, rows_of
 from service.sandbox.copies.judge import CopyJudge
@@ -91,7 +93,7 @@ class _Run:
             return
         self._golds["used"] += 1
         columns = self._columns(database)
-        for kind, sql in mutants(gold, columns):
+        for kind, sql in [*mutants(gold, columns), *original.constants()]:
             if original.matches(sql):
                 self._mutant(database, gold, kind, sql)
         for kind, sql in rewritings(gold, columns):
@@ -186,6 +188,15 @@ class _Original:
             self._gold = golds.answer(gold, self._metric, 5.0)
         return self._gold is not None
 
+    def constants(self) -> list[tuple[str, str]]:
+        """The gold's rows written down, as a prediction that knows them would."""
+        rows = self._gold.rows if self._gold else []
+        plain = all(isinstance(v, int | float | str) for row in rows for v in row)
+        if not plain or not 0 < len(rows) <= 30:
+            return []
+        listed = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+        return [("rows as constants", f"VALUES {listed}")]
+
     def matches(self, sql: str) -> bool:
         """True if the query's rows are the gold's."""
         assert self._gold
@@ -194,6 +205,10 @@ class _Original:
         except Failure:
             return False
         return same(self._metric, self._gold, rows, columns)
+
+
+def _literal(value: Any) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:

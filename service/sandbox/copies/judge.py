@@ -70,7 +70,8 @@ class CopyJudge:
         An answer: `instances`, `usable` (copies looked at on which the gold's answer is
         determinate), `held` (those on which the match held), `complete` (False when the budget ran
         out or a copy could not be used), `counterexample` (None, or `instance`, `kind`, `message`
-        and, cut, `gold_rows` and `predicted_rows`). The first counterexample ends the search. With several golds the best counts.
+        and, cut, `gold_rows` and `predicted_rows`). The first counterexample ends the search. With
+        several golds the best counts.
         """
         until = time.monotonic() + task["budget_s"]
         every = list(range(len(task["golds"])))
