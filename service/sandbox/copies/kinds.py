@@ -35,7 +35,7 @@ class Kind:
     @property
     def measured_nulls(self) -> float:
         """Share of NULLs in numbers: none where a LIMIT is to be without ties."""
-        return 0.0 if self.spread else self.nulls
+        return 0.0 if self.spread and not self.parents else self.nulls
 
 
 KINDS = (
@@ -48,14 +48,14 @@ KINDS = (
     Kind(
         "few groups",
         redrawn=0.8,
-        nulls=0.3,
+        nulls=0.4,
         link_nulls=0.25,
         spread=True,
         parents=3,
         witnesses=10,
         variants=3,
     ),
-    Kind("emptied", nulls=0.3, link_nulls=0.2, empty=1.0, sparse=True, variants=5),
+    Kind("emptied", nulls=0.2, link_nulls=0.2, empty=1.0, sparse=True, variants=5),
     Kind("swapped", redrawn=1.0),
     Kind("partly emptied", rows=16, redrawn=0.5, empty=0.4),
 )

@@ -44,7 +44,7 @@ def plant(
     _redraw(stores, pools, random)
     for each in facts:
         witness = Witness(each, stores, pools, kind, random)
-        rounds = random.choice(_FEW) if kind.sparse else kind.witnesses
+        rounds = _rounds(kind, variant, random)
         loose = Witness(_loosened(each, random), stores, pools, kind, random)
         for number in range(-(-rounds // len(facts))):
             some = loose if each.joins and random.random() < 0.3 else witness
@@ -54,6 +54,13 @@ def plant(
             _many(witness, each, random)
     stores.write()
     db.execute("COMMIT")
+
+
+def _rounds(kind: Kind, variant: int, random: Random) -> int:
+    """One for a first look at rows by themselves, then a few, where rows are to be few."""
+    if not kind.sparse:
+        return kind.witnesses
+    return 1 if variant == 1 else random.choice(_FEW)
 
 
 def _redraw(stores: Stores, pools: Pools, random: Random) -> None:
