@@ -7,6 +7,7 @@ from service.sandbox.copies.answers import Answer, Row, same, segments
 from service.sandbox.copies.mirror import mirror
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import Connection, Failure, opened
+from service.text2sql.bare import bare_variants
 from service.text2sql.sqltext import orders_rows
 from service.text2sql.ties import order_variants, tie_variants
 from service.text2sql.tokens import tokens
@@ -67,10 +68,23 @@ class Golds:
             if not all(same("bag", answer, found, columns) for found in broken):
                 return None
             answer = Answer(rows, columns, segments(*broken) if ordered else None)
+        if not self._fixed_by_groups(sql, Answer(rows, columns), timeout_s):
+            return None
         for other in (self._backwards(), self._mirrored(sql)):
             if not same("bag", Answer(rows, columns), *rows_of(other, sql, timeout_s)):
                 return None
         return answer
+
+    def _fixed_by_groups(self, sql: str, answer: Answer, timeout_s: float) -> bool:
+        """False if a bare column could have had another value."""
+        for variant in bare_variants(sql) or ():
+            try:
+                found = rows_of(self._plain, variant, timeout_s)[0]
+            except Failure:
+                return True  # grouped by an alias: only the order of storage can tell
+            if not same("bag", answer, found, answer.columns):
+                return False
+        return True
 
     def _backwards(self) -> Connection:
         if self._reversed is None:
