@@ -278,6 +278,17 @@ def test_the_least_recently_used_copies_leave_first(tmp_path: Path) -> None:
     assert kept <= 100_000
 
 
+def test_what_a_killed_service_left_half_built_is_removed_later(tmp_path: Path) -> None:
+    left = tmp_path / "kept" / "building-x"
+    left.mkdir(parents=True)
+    (left / "0.sqlite").write_bytes(b"half")
+    os.utime(left, (1, 1))
+    fresh = tmp_path / "kept" / "building-y"
+    fresh.mkdir()
+    _get(Copies(tmp_path / "kept"), database(tmp_path / "shop.sqlite", SHOP))
+    assert (left.exists(), fresh.exists()) == (False, True)
+
+
 def test_hostile_schemas_do_no_harm(tmp_path: Path) -> None:
     source = tmp_path / "hostile.sqlite"
     with closing(sqlite3.connect(source)) as db:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _PROGRAM = (
     "from service.sandbox.copies.build import main; sys.exit(main(sys.argv[2:]))"
 )
 _TEMPORARY = "building-"
+_ABANDONED_S = 3600.0
 
 
 class Copies:
@@ -116,12 +118,19 @@ class Copies:
             raise _failure(database, process.returncode, said.decode(errors="replace").strip())
 
     def _evict(self, keep: Path) -> None:
-        """Remove the least recently used folders until the rest is within the bound."""
+        """Remove the least recently used folders until the rest is within the bound.
+
+        What a builder left that was killed with its service goes too, an hour later.
+        """
         found = []
         for folder in self._folder.iterdir():
             with suppress(OSError):
+                changed = folder.stat().st_mtime
+                if folder.name.startswith(_TEMPORARY) and changed < time.time() - _ABANDONED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    continue
                 size = sum(file.stat().st_size for file in folder.iterdir())
-                found.append((folder.stat().st_mtime, size, folder))
+                found.append((changed, size, folder))
         total = sum(size for _, size, _ in found)
         for _, size, folder in sorted(found):
             if total <= self._max_bytes:

@@ -26,6 +26,7 @@ from service.sandbox.copies.write import Blueprint, create, write
 
 VERSION = 1
 """Raised whenever the same source and seed give other copies."""
+_CPU_S = 300
 _MOST_ROWS = 300
 """A table with no more rows is read whole."""
 _SEEDS = 80
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
     source, folder, seed, instances, memory_mb = arguments
     bound = int(memory_mb) * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))  # also when nobody waits any more
     try:
         build(source, Path(folder), int(seed), int(instances))
     except (sqlite3.Error, OSError, MemoryError, ValueError) as error:
