@@ -144,6 +144,17 @@ def test_a_prediction_that_tries_to_write_changes_nothing(shop: list[Path]) -> N
     assert [path.read_bytes() for path in shop] == before
 
 
+def test_a_text_of_two_values_stays_so_where_the_queries_rely_on_it(tmp_path: Path) -> None:
+    listed = ", ".join(f"({n}, '{'MF'[n % 2]}')" for n in range(30))
+    script = f"CREATE TABLE p(id INTEGER PRIMARY KEY, sex TEXT); INSERT INTO p VALUES {listed};"
+    paths = copies(tmp_path / "c", database(tmp_path / "p.sqlite", script))
+    gold = "SELECT id FROM p WHERE sex = 'F'"
+    other = "SELECT id FROM p WHERE sex <> 'M'"
+    looser = "SELECT id FROM p WHERE sex LIKE '%F%'"
+    answers = judged(paths, gold, other, looser)
+    assert [bool(answer["counterexample"]) for answer in answers] == [False, True]
+
+
 def test_copies_that_are_gone_disprove_nothing(tmp_path: Path) -> None:
     paths = copies(tmp_path / "c", database(tmp_path / "shop.sqlite", SHOP), 2)
     paths[1].unlink()

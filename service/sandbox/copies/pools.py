@@ -4,10 +4,11 @@ Standard library only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from service.sandbox.copies.domain import Domain
 from service.sandbox.copies.facts import Condition, Facts
 from service.sandbox.copies.literals import Plain, candidates, satisfies
 from service.sandbox.copies.schema import Table
@@ -37,11 +38,11 @@ class Pools:
         self._conditions: dict[Ref, list[Condition]] = {}
         self._fitting: dict[tuple[tuple[Ref, ...], str, int], list[Plain]] = {}
         for condition in dict.fromkeys(c for each in facts for c in each.conditions):
-            name, _, place = condition.cell
-            domain = tables[name].columns[place].domain
             self._conditions.setdefault(condition.cell, []).append(condition)
-            pool = self._pools.setdefault(condition.cell, [])
-            pool += [v for v in candidates(condition, domain, random) if v not in pool]
+        for cell, conditions in self._conditions.items():
+            domain = _domain(tables[cell[0]].columns[cell[2]].domain, conditions)
+            found = (v for c in conditions for v in candidates(c, domain, random))
+            self._pools[cell] = list(dict.fromkeys(found))
 
     def conditions(self) -> list[Condition]:
         """All conditions, in the order of the text."""
@@ -78,3 +79,15 @@ class Pools:
             place = known.index(aim.target)
             fitting = [v for v in pool if holds[v][place] == wanted[place]]
         return fitting or [v for v in pool if any(holds[v]) == any(wanted)] or pool
+
+
+def _domain(domain: Domain, conditions: list[Condition]) -> Domain:
+    """The column's domain, opened where the queries do not rely on a text having two values.
+
+    `sex = 'F'` and `sex <> 'M'` name both: one may stand for the other. `sex = 'F'` and
+    `sex LIKE '%F%'` name one, and other texts tell them apart.
+    """
+    named = {value for condition in conditions for value in condition.values}
+    if domain.kind == "text" and domain.closed and not set(domain.values) <= named:
+        return replace(domain, closed=False)
+    return domain
