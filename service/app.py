@@ -29,6 +29,7 @@ from service.metrics import Metrics
 from service.models.registry import resolve_model
 from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
+from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.schema import SchemaCache
 from service.text2sql.verifier import Verifier
@@ -88,13 +89,15 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
     jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
     engine = await _start_engine(stack, settings, say)
     schemas = SchemaCache()
+    copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
+    stack.push_async_callback(copies.close)
     return Parts(
         settings=settings,
         metrics=metrics,
         registry=registry,
         executor=executor,
         schemas=schemas,
-        verifier=Verifier(registry, executor, settings.policy),
+        verifier=Verifier(registry, executor, settings.policy, copies),
         engine=engine,
         generator=Generator(executor, registry, engine, schemas),
         jobs=jobs,

@@ -34,7 +34,8 @@ _VOLATILE_FUNCTIONS = frozenset(
 _CLOCK_FUNCTIONS = frozenset("date time datetime julianday unixepoch strftime timediff".split())
 _NOW = re.compile(r"['\"]now['\"]|\b(?:date|time|datetime|julianday|unixepoch)\s*\(\s*\)", re.I)
 _HANDLER_OPS = 5_000  # virtual machine steps between two looks at the clock, well under 1 ms
-_CACHE = 16 * 2**20
+_CACHE = 2 * 2**20  # SQLite's own default for one connection; more is slower on large files
+_LARGE_FILE = 16 * 2**20
 _MAPPED = 4 * 2**30  # of one file at most; the rest is read
 
 ENGINE_ERRORS = (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError)
@@ -57,26 +58,34 @@ class Failure(Exception):
 class Connection:
     """One read-only connection with its deadline."""
 
-    def __init__(self, path: str, limits: Limits, *, lenient_text: bool = False) -> None:
-        file_bytes = size_of(path)
+    def __init__(
+        self,
+        path: str,
+        limits: Limits,
+        db: sqlite3.Connection | None = None,
+        *,
+        lenient_text: bool = False,
+    ) -> None:
+        """Open the file at `path`, or lock down `db`, which is open already and then owned here."""
+        file_bytes = 0 if db else size_of(path)
         self.cached_bytes = min(file_bytes, _CACHE)
         self.mapped_bytes = mapped_bytes(file_bytes)
         self._deadline = self._wall_deadline = float("inf")
         self._functions: set[str] = set()
         self.reads: Reads = set()
         """(table, column) pairs that the last statement reads, as the engine resolved them."""
-        # No statement cache: the authorizer must see every statement anew.
-        self._db = sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1",
-            uri=True,
-            isolation_level=None,
-            cached_statements=0,
-        )
+        self._db = db or opened(path)
         if lenient_text:
             self._db.text_factory = lambda text: text.decode(errors="ignore")
         _cap(self._db, limits, self.mapped_bytes)
         self._db.set_authorizer(self._authorize)
         self._db.set_progress_handler(self._expired, _HANDLER_OPS)
+
+    def reverse(self) -> None:
+        """From now on, scan in reverse where the statement asks for no order."""
+        self._db.set_authorizer(None)
+        self._db.execute("PRAGMA reverse_unordered_selects=ON")
+        self._db.set_authorizer(self._authorize)
 
     def close(self) -> None:
         """Give back the file."""
@@ -147,6 +156,17 @@ _OK, _DENY, _READ = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY, sqlite3.SQLITE_READ
 _ALWAYS = frozenset({sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 
 
+def opened(path: str) -> sqlite3.Connection:
+    """The file, read-only and immutable; a path of ":memory:" is an empty database of its own."""
+    return sqlite3.connect(
+        path if path == ":memory:" else f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        # No statement cache: the authorizer must see every statement anew.
+        cached_statements=0,
+    )
+
+
 def size_of(path: str) -> int:
     """Bytes of the database file; raises Failure if it is gone or no file."""
     # To open a pipe would wait for its writer, out of reach of any deadline but the parent's.
@@ -164,7 +184,7 @@ def mapped_bytes(file_bytes: int) -> int:
 
     A large one: its pages are then read without copies, and shared between processes.
     """
-    return min(file_bytes, _MAPPED) if file_bytes > _CACHE else 0
+    return min(file_bytes, _MAPPED) if file_bytes > _LARGE_FILE else 0
 
 
 def _pragma_reads(name: str, argument: str | None) -> bool:
@@ -185,7 +205,7 @@ _ENGINE_LIMITS = {
 
 
 def _cap(db: sqlite3.Connection, limits: Limits, mapped_bytes: int) -> None:
-    pragmas = ["temp_store=MEMORY", f"cache_size=-{_CACHE // 1024}", "trusted_schema=OFF"]
+    pragmas = ["temp_store=MEMORY", "trusted_schema=OFF"]
     if mapped_bytes:
         pragmas.append(f"mmap_size={mapped_bytes}")
     for pragma in [*pragmas, "query_only=ON"]:

@@ -1,4 +1,4 @@
-"""What a worker does with a task: verify, examine, query, describe. Standard library only."""
+"""What a worker does with a task, by its operation. Standard library only."""
 
 import sqlite3
 import time
@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from service.sandbox.connections import Connections
+from service.sandbox.copies.judge import CopyJudge
 from service.sandbox.examine import examine
 from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
@@ -22,6 +23,7 @@ class Tasks:
         self._limits = limits
         self._connections = Connections(limits)
         self._golds = GoldCache(limits)
+        self._copies = CopyJudge(limits)
 
     def hello(self) -> Frame:
         """The first frame: this worker can work, which it tries before saying so."""
@@ -37,6 +39,8 @@ class Tasks:
                     yield from self._verify(task)
                 case "examine":
                     yield from examine(task, self._limits)
+                case "robust":
+                    yield from self._copies.judge(task)
                 case operation:
                     connection = self._connections.get(task["path"], task["version"], operation)
                     yield _ON_ONE_STATEMENT[operation](connection, task)

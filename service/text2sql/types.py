@@ -30,6 +30,13 @@ Metric = Literal[
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
+
+def is_right(metric: Metric, value: float) -> bool:
+    """True where that value of the metric means a right answer, so that the status is `match`."""
+    # The time ratio's lowest value for a right answer is 0.25; all others say 1 for right.
+    return value > 0 if metric == "bird_r_ves" else value == 1
+
+
 Flag = Literal[
     "empty_equals_empty",
     "constant_only",

@@ -5,7 +5,16 @@ from typing import Any, cast
 from service.errors import DatabaseUnusable
 from service.sandbox.frames import Frame
 from service.text2sql.rewards import Outcome, score
-from service.text2sql.types import MASKED, Flag, GoldReport, Metric, Status, Verdict, VerifyTask
+from service.text2sql.types import (
+    MASKED,
+    Flag,
+    GoldReport,
+    Metric,
+    Status,
+    Verdict,
+    VerifyTask,
+    is_right,
+)
 from service.text2sql.verdict_cache import Answers
 
 _GOLD_STATUS: dict[str, str] = {"ok": "ok", "timeout": "gold_timeout", "infra_error": "infra_error"}
@@ -45,7 +54,9 @@ def verdict_of(
     status = _status(answer["status"], task.metrics[0], metrics)
     flags: list[Flag] = get("flags") or []
     refused = reject_flags.intersection(flags) if flags and status == "match" else frozenset()
-    outcome = Outcome(status, metrics, prediction, sql, task.extract)
+    # What only this database's data makes equal earns nothing, by whatever metric.
+    earning = dict.fromkeys(metrics, 0.0) if "coincidence" in flags else metrics
+    outcome = Outcome(status, earning, prediction, sql, task.extract)
     reward, components = score(outcome, task.reward, rejected=bool(refused))
     return Verdict(
         status,
@@ -81,6 +92,4 @@ def _status(answer: str, metric: Metric, metrics: dict[str, float]) -> Status:
     """The worker's word, `ok` turned into match or mismatch by the first metric."""
     if answer != "ok":
         return cast(Status, answer)
-    # The time ratio's lowest value for a right answer is 0.25; all others say 1 for right.
-    right = metrics[metric] > 0 if metric == "bird_r_ves" else metrics[metric] == 1
-    return "match" if right else "mismatch"
+    return "match" if is_right(metric, metrics[metric]) else "mismatch"

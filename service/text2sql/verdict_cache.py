@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from service.sandbox.frames import Frame
 from service.sandbox.judging import Judged
+from service.text2sql.types import Metric, Robust
 
 _PASSING = frozenset({"timeout", "infra_error"})
 _ANSWER_BYTES = 900  # a small answer with its dictionary entries
@@ -24,10 +25,11 @@ class GroupKey(NamedTuple):
 
     database_sha256: str
     golds: tuple[str, ...]
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     timeout_s: float
     gold_timeout_s: float
     diff_rows: int
+    robust: Robust | None = None
 
 
 @dataclass(frozen=True, slots=True)

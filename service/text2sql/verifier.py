@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from service import __version__
+from service.errors import UnsupportedValue
 from service.sandbox.executor import Executor
 from service.sandbox.judging import Group, Judged, judge
 from service.text2sql.completion import extract_sql
-from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.copies import Copies
+from service.text2sql.databases import Database, DatabaseRegistry
 from service.text2sql.policy import Policy
-from service.text2sql.types import Extract, VerifyReport, VerifyTask
+from service.text2sql.robust import mark_coincidences
+from service.text2sql.types import Extract, Robust, VerifyReport, VerifyTask
 from service.text2sql.verdict import gold_report, verdict_of
 from service.text2sql.verdict_cache import GroupKey, VerdictCache
 
@@ -17,11 +20,16 @@ class Verifier:
     """Judges predictions by running them, in the sandbox, against a registered database."""
 
     def __init__(
-        self, registry: DatabaseRegistry, executor: Executor, policy: Policy | None = None
+        self,
+        registry: DatabaseRegistry,
+        executor: Executor,
+        policy: Policy | None = None,
+        copies: Copies | None = None,
     ) -> None:
         self._registry = registry
         self._executor = executor
         self._policy = policy or Policy()
+        self._copies = copies
         self.cache = VerdictCache(self._policy.cache_bytes)
 
     @property
@@ -33,7 +41,8 @@ class Verifier:
         """A verdict for each prediction, in order.
 
         A wrong, unsafe or endless prediction is a verdict. Raises UnknownDatabase,
-        DatabaseUnusable or NoFreeWorker.
+        DatabaseUnusable or NoFreeWorker; with `robust` also UnsupportedValue where there is no
+        folder for copies, Unavailable and NoDiskSpace where they cannot be built.
         """
         database = self._registry.get(task.db_id)
         sha256 = await self._registry.sha256_async(task.db_id)
@@ -42,7 +51,10 @@ class Verifier:
         key = self._key(task, sha256)
 
         async def work(predictions: Sequence[str]) -> Judged:
-            return await judge(self._executor, database.path, self._group(key, predictions))
+            judged = await judge(self._executor, database.path, self._group(key, predictions))
+            if key.robust and judged.predictions:
+                await self._on_copies(database, key, key.robust, predictions, judged)
+            return judged
 
         answers = await self.cache.answers(key, distinct, work)
         gold = gold_report(task.db_id, answers.golds)
@@ -58,6 +70,25 @@ class Verifier:
             ],
         )
 
+    async def _on_copies(
+        self,
+        database: Database,
+        key: GroupKey,
+        robust: Robust,
+        predictions: Sequence[str],
+        judged: Judged,
+    ) -> None:
+        if self._copies is None:
+            raise UnsupportedValue(
+                "robust: this verifier has no folder for altered copies", param="robust"
+            )
+        copies = await self._copies.get(database, key.database_sha256, robust)
+        answers = {predictions[n]: answer for n, answer in judged.predictions.items()}
+        golds = [key.golds[n] for n, gold in judged.golds.items() if gold["status"] == "ok"]
+        await mark_coincidences(
+            self._executor, database.path, copies, golds, answers, key.metrics[0], robust
+        )
+
     def _key(self, task: VerifyTask, sha256: str) -> GroupKey:
         limits = self._executor.limits
         return GroupKey(
@@ -67,6 +98,7 @@ class Verifier:
             timeout_s=min(task.timeout_s or limits.query_timeout_s, limits.query_timeout_s),
             gold_timeout_s=limits.gold_timeout_s,
             diff_rows=task.diff_rows,
+            robust=task.robust,
         )
 
     def _group(self, key: GroupKey, predictions: Sequence[str]) -> Group:
