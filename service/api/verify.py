@@ -84,7 +84,7 @@ class VerifyBody(StrictModel):
             metrics=tuple(self.metrics),
             reward=self.reward,
             timeout_s=self.timeout_s,
-            robust=self.robust and Robust(**self.robust.model_dump()),
+            robust=Robust(self.robust.instances, self.robust.seed) if self.robust else None,
             diff_rows=self.diff_rows,
             reject_flags=None if self.reject_flags is None else frozenset(self.reject_flags),
         )

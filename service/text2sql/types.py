@@ -66,7 +66,7 @@ class VerifyTask:
     extract: Extract = "none"
     metrics: tuple[Metric, ...] = ("bird_ex",)
     reward: str | dict[str, float] = "execution"
-    """A preset's name, or a weight for each component (reward.py)."""
+    """A preset's name, or a weight for each component (rewards/)."""
     timeout_s: float | None = None
     robust: Robust | None = None
     diff_rows: int = 3
