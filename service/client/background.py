@@ -20,12 +20,17 @@ class Running(Generic[T]):
         loop.call_soon_threadsafe(self._begin, coroutine)
 
     def result(self) -> T:
-        """Wait for its end; it is cancelled if the waiting is interrupted (Ctrl-C)."""
+        """Wait for its end; it is cancelled if the waiting is interrupted (Ctrl-C).
+
+        Raises RuntimeError where the client was closed meanwhile.
+        """
         try:
             self._ended.wait()
         except BaseException:
             self.cancel()
             raise
+        if self._task.cancelled():
+            raise RuntimeError("the client was closed before the answer came")
         return self._task.result()
 
     def cancel(self) -> None:

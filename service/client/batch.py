@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.client.errors import ServiceError
 from service.client.options import Options
 from service.client.wire import Result, bad_answer, encode, items_body
 
@@ -78,7 +77,7 @@ class Batch:
         if "error" in answer:
             result, again = item.report or answer, answer["error"].get("code") in _PASSING
         else:
-            result = item.report = _merged(item, answer)
+            result = item.report = _merged(item, answer, self._items[place])
             item.asked = [n for n, v in enumerate(result["verdicts"]) if v.get("retryable")]
             again = bool(item.asked)
         if not again or item.tries >= self._options.item_tries:
@@ -96,15 +95,15 @@ class Batch:
         return item.report if item and item.report else result
 
 
-def _merged(item: _Open, answer: Result) -> Result:
+def _merged(item: _Open, answer: Result, fields: Mapping[str, Any]) -> Result:
+    """The whole report, the new verdicts in the places of those that were asked for again."""
     verdicts = answer.get("verdicts")
-    if not isinstance(verdicts, list):
+    places = item.asked if item.report else range(len(fields["predictions"]))
+    if not isinstance(verdicts, list) or len(verdicts) != len(places):
         raise bad_answer(str(answer).encode())
     if item.report is None:
         return answer
-    if len(verdicts) != len(item.asked):
-        raise ServiceError("bad_answer", f"{len(verdicts)} verdicts for {len(item.asked)}")
     whole = list(item.report["verdicts"])
-    for n, verdict in zip(item.asked, verdicts, strict=True):
+    for n, verdict in zip(places, verdicts, strict=True):
         whole[n] = verdict
     return answer | {"verdicts": whole}
