@@ -31,7 +31,8 @@ class Act:
 def verdict(status: str = "match", **rest: Any) -> dict[str, Any]:
     masked = status == "infra_error"
     reward = None if masked else float(status == "match")
-    return {"status": status, "reward": reward, "masked": masked, "retryable": masked, **rest}
+    return {"status": status, "reward": reward, "masked": masked, "retryable": masked,
+            "metrics": {"bird_ex": reward or 0.0, "strict": reward or 0.0}, **rest}  # fmt: skip
 
 
 def honest(items: Items) -> Act:

@@ -107,7 +107,8 @@ class VerdictCache:
         if group is None:
             group = self._groups[key] = _Group()
             self._grow(group, _GROUP_BYTES + sum(map(len, key.golds)))
-        self._groups.move_to_end(key)
+        if key in self._groups:  # else there is no room for it
+            self._groups.move_to_end(key)
         return group
 
     def _keep(self, key: GroupKey, group: _Group, answers: Answers) -> None:
