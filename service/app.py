@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service import __version__
-from service.api import databases, errors, generate, health, train_jobs, verify, verify_batch
+from service.api import audit, databases, errors, generate, health, train_jobs, verify, verify_batch
 from service.api.auth import KeyGuard
 from service.api.deps import Parts
 from service.api.middleware import RequestContext
@@ -55,7 +55,7 @@ def create_app(
     app.add_middleware(  # the last one added is the outermost
         RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
     )
-    for part in (health, generate, verify, verify_batch, train_jobs, databases):
+    for part in (health, generate, verify, verify_batch, audit, train_jobs, databases):
         app.include_router(part.router)
     return app
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service import terminal
 from service.client import Client, ServiceError
+from service.commands.audit import audit
 from service.commands.options import DEFAULT_METRICS, Key, Metrics, Url, address
 from service.commands.verify import verify
 from service.demo import questions_path
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
+app.command()(audit)
 
 Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     reject_flags: Annotated[
         str, Field(description="Flags that turn a match into reward 0, comma separated.")
     ] = ""
+    max_audit_questions: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Questions in one /audit request.")
+    ] = 20_000
     query_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest run of one prediction, seconds.")
     ] = 30.0

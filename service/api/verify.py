@@ -12,6 +12,7 @@ from service.api.hangup import while_connected
 from service.errors import TooLarge
 from service.settings import Settings
 from service.strict import StrictModel
+from service.text2sql.rewards import check_reward
 from service.text2sql.types import Extract, Flag, Metric, Robust, VerifyReport, VerifyTask
 
 router = APIRouter(tags=["verify"])
@@ -35,7 +36,7 @@ class VerifyBody(StrictModel):
     extract: Extract = "none"
     metrics: Annotated[list[Metric], Field(min_length=1, max_length=8)] = ["bird_ex"]
     reward: Annotated[
-        str | dict[str, float],
+        str | dict[str, Any],
         Field(description="A preset's name, or a weight for each component."),
     ] = "execution"
     timeout_s: Annotated[float | None, Field(gt=0, le=3600)] = None
@@ -75,6 +76,7 @@ class VerifyBody(StrictModel):
                 f"{settings.max_predictions} in one request (VERISQL_MAX_PREDICTIONS)",
                 param="predictions",
             )
+        check_reward(self.reward, self.metrics)
         golds = [self.gold_sql] if isinstance(self.gold_sql, str) else self.gold_sql
         return VerifyTask(
             db_id=self.db_id,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.demo import questions_path
 from service.errors import InvalidRequest, TooLarge, UnknownDataset
-from service.text2sql.questions import read_questions
+from service.text2sql.questions import Dataset, read_dataset, read_questions
 
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -30,20 +30,34 @@ def find_dataset(name: str, data_dirs: Sequence[Path], param: str) -> Path:
     )
 
 
+def load_dataset(path: Path, param: str) -> Dataset:
+    """The rows of a file of questions, faulty ones as values.
+
+    Raises TooLarge above 256 MiB, and InvalidRequest if no row is sound.
+    """
+    _check_size(path, param)
+    try:
+        return read_dataset(path)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, param=param) from error
+
+
 def dataset_db_ids(path: Path, param: str) -> list[str]:
     """The databases that a file of questions is about, sorted, each once.
 
     Raises TooLarge above 256 MiB, and InvalidRequest that names the first faulty row.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise TooLarge(f"{path} has {size} bytes, at most {MAX_BYTES} are read", param=param)
+    _check_size(path, param)
     try:
         return sorted({question.db_id for question in read_questions(path)})
     except InvalidRequest as error:
         raise InvalidRequest(error.message, param=param) from error
-    except RecursionError as error:
-        raise InvalidRequest(f"{path} is nested too deeply", param=param) from error
+
+
+def _check_size(path: Path, param: str) -> None:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise TooLarge(f"{path} has {size} bytes, at most {MAX_BYTES} are read", param=param)
 
 
 def _file_inside(folder: Path, path: Path) -> Path | None:

@@ -1,16 +1,15 @@
 """The connections that one worker keeps open, least recently used leaving first."""
 
-import os
 import resource
 import sqlite3
 import sys
 from collections import OrderedDict
 
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import Connection, failure_of, mapped_bytes
+from service.sandbox.sqlite import Connection, failure_of, mapped_bytes, size_of
 
-_OPEN = 128
-Key = tuple[str, str, str]
+_OPEN = 256
+Key = tuple[str, str, str, bool]
 
 
 class Connections:
@@ -32,19 +31,18 @@ class Connections:
         The version is part of the key: a replaced file is opened anew. `lenient_text` drops bytes
         that are not UTF-8 instead of failing.
         """
-        key = (path, version, f"{role}~" if lenient_text else role)
+        key = (path, version, role, lenient_text)
         found = self._open.get(key)
         if found is None:
-            found = self._make(key, lenient_text)
+            return self._make(key, lenient_text)
         self._open.move_to_end(key)
         return found
 
     def _make(self, key: Key, lenient_text: bool) -> Connection:
         try:
-            size = os.stat(key[0]).st_size
-            self._map(mapped_bytes(size))
-            made = Connection(key[0], size, self._limits, lenient_text=lenient_text)
-        except (OSError, sqlite3.Error) as error:
+            self._map(mapped_bytes(size_of(key[0])))
+            made = Connection(key[0], self._limits, lenient_text=lenient_text)
+        except sqlite3.Error as error:
             raise failure_of(error) from None
         self._open[key] = made
         self._cached_bytes += made.cached_bytes

@@ -32,6 +32,8 @@ class Gold(NamedTuple):
     """It asks for the clock or for chance."""
     tied: bool | None
     """Its rows depend on how ties at a LIMIT are broken; None if that is not known."""
+    reads: bool
+    """It reads a table."""
     elapsed_ms: float
 
     @property
@@ -69,9 +71,11 @@ def run_gold(connection: Connection, sql: str, timeout_s: float, limits: Limits)
     rows = _rows(connection, sql, timeout_s, limits)
     elapsed_s = time.monotonic() - start
     volatile = connection.volatile(sql)
+    reads = bool(connection.reads)
     left_s = min(timeout_s - elapsed_s, _TIES_AT_LEAST_S + _TIES_TIMES * elapsed_s)
-    tied = limit_cuts_ties(connection, sql, rows.columns, left_s, limits)
-    return Gold(rows, volatile, tied, elapsed_s * 1000)
+    shape = (rows.columns, len(rows.rows))
+    tied = limit_cuts_ties(connection, sql, shape, left_s, limits)
+    return Gold(rows, volatile, tied, reads, elapsed_s * 1000)
 
 
 def _rows(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> GoldRows:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 WALL_TIMES = 3.0
 """A statement ends once it had its time limit on the processor, or this many times as long by the
 clock: what others run beside it is not held against it."""
+OUT_OF_MEMORY_EXIT = 77
+"""Exit code of a worker that ran out of memory where no statement could be told so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,9 @@ class Limits:
     """Approximate bytes of the gold results that a worker keeps, and of those of one request."""
     max_value_bytes: int = 16 * 2**20
     """Length of one string or blob, in the engine itself (SQLITE_LIMIT_LENGTH)."""
-    max_sql_bytes: int = 1_000_000
-    """Length of one statement (SQLITE_LIMIT_SQL_LENGTH)."""
+    max_sql_bytes: int = 256 * 2**10
+    """Length of one statement (SQLITE_LIMIT_SQL_LENGTH). Compiling cannot be interrupted and may
+    take quadratic time; 32,768 aggregates, which overran SQLite before 3.50.2, need 300 kB."""
     memory_mb: int = 1024
     """Address space of a worker process (RLIMIT_AS)."""
     kill_grace_s: float = 1.0

@@ -22,7 +22,7 @@ from service.sandbox.waiting import Waiter, Wanted, choose
 
 _RESTART_PAUSE_S = 0.5
 _ASIDE = 4  # leases beside the slots, for each slot
-_SPARE = 1  # workers that are kept beyond the slots once they were needed
+_SPARE = 1  # workers that are kept beyond the slots while leases are aside
 
 
 class Pool:
@@ -211,6 +211,7 @@ class Pool:
                     await lease.worker.kill()
                     self.replaced += 1
                     del self._leases[lease]
+                    self._prune()
                     return self._dispatch()
                 worker = await self.replacement(lease.worker)
                 del self._leases[lease]
@@ -226,12 +227,14 @@ class Pool:
         self._slots += not lease.aside
 
     def _keep(self, worker: WorkerProcess) -> None:
-        """An idle worker, unless there are enough."""
-        if len(self._idle) < self._slots + _SPARE:
-            self._idle.append(worker)
-        else:
-            self._in_background(worker.kill())
+        """One more idle worker; what is then too many ends."""
+        self._idle.append(worker)
+        self._prune()
         self._dispatch()
+
+    def _prune(self) -> None:
+        while len(self._idle) > self._slots + (_SPARE if self.aside else 0):
+            self._in_background(self._idle.pop(0).kill())
 
     def _start_another(self) -> None:
         """A worker for a slot that has none, since the slot's lease was set aside."""

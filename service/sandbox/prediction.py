@@ -116,6 +116,20 @@ def answer_of(
     return answer
 
 
+def answer_of_gold(gold: Gold, metrics: Sequence[str]) -> Frame:
+    """The answer to a prediction that is the gold, word for word or by its compiled program.
+
+    A gold that does not ask for the clock or for chance is equal to itself by every metric.
+    """
+    flags = [] if gold.reads else ["constant_only"]
+    if not gold.rows.rows:
+        flags.append("empty_equals_empty")
+    if gold.tied is not False:
+        flags += ["gold_nondeterministic", "nondeterministic"] if gold.tied else ["ties_unchecked"]
+    answer: Frame = {"status": "ok", "rows": len(gold.rows.rows), "flags": flags}
+    return answer | {"metrics": dict.fromkeys(metrics, 1.0)}
+
+
 def _flags_of_match(
     judged: Judged, matched: Sure, connection: Connection, elapsed_s: float, limits: Limits
 ) -> list[str]:
@@ -123,15 +137,12 @@ def _flags_of_match(
     if not judged.evidence.count:
         flags.append("empty_equals_empty")
     flags += judged.evidence.flags(matched.gold.rows, by_columns=matched.comparison.by_columns)
-    if judged.volatile or "limit" not in judged.sql.lower():
-        return flags
-    if judged.sql == matched.gold.rows.sql:
-        tied = matched.gold.tied
-    elif elapsed_s > _TIES_S:
+    if not judged.volatile and "limit" in judged.sql.lower():
         tied = None
-    else:
-        columns = judged.evidence.columns
-        tied = limit_cuts_ties(connection, judged.sql, columns, 2 * _TIES_S, limits)
-    if tied is not False:
+        if elapsed_s < _TIES_S:
+            shape = (judged.evidence.columns, judged.evidence.count)
+            tied = limit_cuts_ties(connection, judged.sql, shape, 2 * _TIES_S, limits)
+        if tied is False:
+            return flags
         flags.append("nondeterministic" if tied else "ties_unchecked")
     return flags

@@ -15,7 +15,7 @@ import orjson
 
 from service.errors import Unavailable
 from service.sandbox.frames import HEADER, Frame, decode, encode
-from service.sandbox.limits import Limits
+from service.sandbox.limits import OUT_OF_MEMORY_EXIT, Limits
 from service.sandbox.progress import Progress, shared_descriptor
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -25,11 +25,15 @@ _PROGRAM = (
     "from service.sandbox.worker import main; main(sys.argv[2], sys.argv[3])"
 )
 _START_TIMEOUT_S = 30.0
-_SEND_TIMEOUT_S = 10.0
+_SEND_TIMEOUT_S = 5.0
 _STALL_S = 0.25
 _KNOWN = 1024
 _LOWEST_PRIORITY = 19
-_FAULTS = frozenset({-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL})
+_MAX_FRAME_BYTES = 32 * 2**20  # what a worker may have to say, far beyond any honest answer
+# Not SIGBUS: a file that shrinks under a worker that has it mapped ends that way.
+_FAULTS = frozenset(
+    {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, OUT_OF_MEMORY_EXIT}
+)
 
 
 class WorkerDied(Exception):
@@ -41,7 +45,7 @@ class WorkerDied(Exception):
 
     @property
     def by_its_own_fault(self) -> bool:
-        """True if the statement brought it down: a fault in the engine, not a kill from outside."""
+        """True if the statement brought it down: a fault in the engine, or all memory used."""
         return self.exit_code in _FAULTS
 
 
@@ -107,7 +111,10 @@ class WorkerProcess:
             raise await self._death() from error
 
     async def receive(self, timeout_s: float) -> Frame:
-        """The next answer; raises WorkerLate after `timeout_s`, WorkerDied at its end."""
+        """The next answer; raises WorkerLate after `timeout_s`, WorkerDied at its end.
+
+        A process that somebody has stopped is as good as dead: its statement did not have the time.
+        """
         try:
             return await self._receive(timeout_s)
         except TimeoutError:
@@ -116,6 +123,8 @@ class WorkerProcess:
             # It may have answered in time while this event loop was busy with something else.
             return await self._receive(_STALL_S)
         except TimeoutError as error:
+            if _is_stopped(self.pid):
+                raise WorkerDied(None) from error
             raise WorkerLate from error
 
     async def receive_within(self, timeout_s: float) -> Frame | None:
@@ -166,6 +175,8 @@ class WorkerProcess:
                 if self._length is None:
                     header = await self._process.stdout.readexactly(HEADER.size)
                     self._length = HEADER.unpack(header)[0]
+                if self._length > _MAX_FRAME_BYTES:
+                    raise ValueError(f"a frame of {self._length} bytes")
                 body = await self._process.stdout.readexactly(self._length)
             self._length = None
             return _decoded(body)
@@ -181,12 +192,24 @@ class WorkerProcess:
     async def kill(self) -> None:
         """End the process group and reap it; harmless when it is gone."""
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):
+            try:
                 os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has not made its own group yet, or is gone
+                with suppress(ProcessLookupError):
+                    os.kill(self._process.pid, signal.SIGKILL)
         if self._process.stdin:
             self._process.stdin.close()
+        await self._drain()
         await self._process.wait()
         self._progress.close()
+
+    async def _drain(self) -> None:
+        """Read what the dead process left: asyncio's wait() lasts until its output has ended, and
+        an answer that was too long to be buffered, and is read no more, never ends."""
+        assert self._process.stdout
+        with suppress(RuntimeError):  # somebody else is reading, and will see the end
+            while await self._process.stdout.read(2**16):
+                pass
 
 
 async def _spawn(limits: Limits, descriptor: int) -> asyncio.subprocess.Process:
@@ -199,9 +222,6 @@ async def _spawn(limits: Limits, descriptor: int) -> asyncio.subprocess.Process:
         pass_fds=(descriptor,),
         env={},
         cwd="/",
-        # Its own group, so that it can be killed as one. Not its own session: where the kernel
-        # groups processes by session for scheduling, priorities hold within one only.
-        process_group=0,
     )
 
 
@@ -221,3 +241,12 @@ def _decoded(body: bytes) -> Frame:
     if not isinstance(frame, dict):
         raise ValueError("a frame must be a JSON object")
     return frame
+
+
+def _is_stopped(pid: int) -> bool:
+    """True if a signal or a debugger holds the process; where /proc does not say, it is not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in {"T", "t"}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from service.sandbox.frames import Frame
 from service.sandbox.gold import Gold
 from service.sandbox.plan import Run
+from service.sandbox.prediction import answer_of_gold
 from service.sandbox.sqlite import ENGINE_ERRORS, Connection
 from service.text2sql.compare.difference import difference
 from service.text2sql.compare.evidence import Evidence
@@ -59,10 +60,11 @@ class KnownPrograms:
         self._run = run
         self._golds = golds
         self._diff_rows = diff_rows
+        self._metrics = [name for name, _ in run.comparisons]
         self._answers: dict[Program, Frame] = {}
         for gold in golds:
             if (program := program_of(connection, gold.rows.sql)) is not None:
-                self._answers.setdefault(program, self._match(gold))
+                self._answers.setdefault(program, answer_of_gold(gold, self._metrics))
 
     def answer(self, program: Program) -> Frame | None:
         """The answer to a prediction with this program, None where it has to be run."""
@@ -80,18 +82,9 @@ class KnownPrograms:
         widths = (gold.rows.columns != columns and gold.rows.rows for gold in self._golds)
         return self._run.arity_decides and all(widths)
 
-    def _match(self, gold: Gold) -> Frame:
-        """The gold's own rows are equal to themselves by every metric."""
-        flags = [] if gold.rows.rows else ["empty_equals_empty"]
-        if gold.tied:
-            flags += ["gold_nondeterministic", "nondeterministic"]
-        metrics = {name: 1.0 for name, _ in self._run.comparisons}
-        answer: Frame = {"status": "ok", "rows": len(gold.rows.rows), "metrics": metrics}
-        return answer | {"flags": flags}
-
     def _other_width(self, columns: int) -> Frame:
         answer: Frame = {"status": "ok"}
-        answer["metrics"] = {name: 0.0 for name, _ in self._run.comparisons}
+        answer["metrics"] = dict.fromkeys(self._metrics, 0.0)
         if self._diff_rows:
             gold, (_, comparison) = self._golds[0].rows, self._run.comparisons[0]
             answer["diff"] = difference(gold, Evidence(columns, 0), comparison, self._diff_rows)

@@ -7,8 +7,10 @@ virtual machine at the deadline. A single SQL function can outrun that handler, 
 the process a little later (process.py).
 """
 
+import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,10 @@ from urllib.parse import quote
 from service.sandbox.limits import WALL_TIMES, Limits
 from service.sandbox.result import QueryStatus
 
-_READ_PRAGMAS = frozenset(
-    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list "
+_PRAGMAS_OF_A_NAME = frozenset(
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list".split()
+)
+_PRAGMAS_ALONE = frozenset(  # with an argument some of them write
     "collation_list function_list compile_options encoding page_count page_size "
     "schema_version user_version data_version".split()
 )
@@ -53,9 +57,8 @@ class Failure(Exception):
 class Connection:
     """One read-only connection with its deadline."""
 
-    def __init__(
-        self, path: str, file_bytes: int, limits: Limits, *, lenient_text: bool = False
-    ) -> None:
+    def __init__(self, path: str, limits: Limits, *, lenient_text: bool = False) -> None:
+        file_bytes = size_of(path)
         self.cached_bytes = min(file_bytes, _CACHE)
         self.mapped_bytes = mapped_bytes(file_bytes)
         self._deadline = self._wall_deadline = float("inf")
@@ -64,7 +67,7 @@ class Connection:
         """(table, column) pairs that the last statement reads, as the engine resolved them."""
         # No statement cache: the authorizer must see every statement anew.
         self._db = sqlite3.connect(
-            f"file:{quote(path)}?mode=ro&immutable=1",
+            f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1",
             uri=True,
             isolation_level=None,
             cached_statements=0,
@@ -127,7 +130,7 @@ class Connection:
         if action == sqlite3.SQLITE_FUNCTION:
             return self._call((second or "").lower())
         if action == sqlite3.SQLITE_PRAGMA:
-            return _OK if (first or "").lower() in _READ_PRAGMAS else _DENY
+            return _OK if _pragma_reads((first or "").lower(), second) else _DENY
         if action == sqlite3.SQLITE_UPDATE and (first, schema) == ("sqlite_master", "main"):
             # Asked when a virtual table (json_each, FTS5, R-tree) says what columns it has. A real
             # UPDATE of that table is refused by SQLite itself.
@@ -144,6 +147,18 @@ _OK, _DENY, _READ = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY, sqlite3.SQLITE_READ
 _ALWAYS = frozenset({sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 
 
+def size_of(path: str) -> int:
+    """Bytes of the database file; raises Failure if it is gone or no file."""
+    # To open a pipe would wait for its writer, out of reach of any deadline but the parent's.
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise Failure("infra_error", f"the database file is gone: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Failure("infra_error", "the database is not a file", corrupt=True)
+    return found.st_size
+
+
 def mapped_bytes(file_bytes: int) -> int:
     """How much of a file of that size is mapped into memory.
 
@@ -152,50 +167,78 @@ def mapped_bytes(file_bytes: int) -> int:
     return min(file_bytes, _MAPPED) if file_bytes > _CACHE else 0
 
 
+def _pragma_reads(name: str, argument: str | None) -> bool:
+    return name in _PRAGMAS_OF_A_NAME or (name in _PRAGMAS_ALONE and argument is None)
+
+
+# The engine's own defaults, so that a verdict does not depend on how its library was built. Not the
+# number of variables: full-text tables need some for themselves.
+_ENGINE_LIMITS = {
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+    sqlite3.SQLITE_LIMIT_COLUMN: 2000,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 127,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50_000,
+}
+
+
 def _cap(db: sqlite3.Connection, limits: Limits, mapped_bytes: int) -> None:
-    for pragma in (
-        "temp_store=MEMORY",
-        f"cache_size=-{_CACHE // 1024}",
-        f"mmap_size={mapped_bytes}",
-        "trusted_schema=OFF",
-        "query_only=ON",
-    ):
+    pragmas = ["temp_store=MEMORY", f"cache_size=-{_CACHE // 1024}", "trusted_schema=OFF"]
+    if mapped_bytes:
+        pragmas.append(f"mmap_size={mapped_bytes}")
+    for pragma in [*pragmas, "query_only=ON"]:
         db.execute(f"PRAGMA {pragma}")
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.max_value_bytes)
     db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.max_sql_bytes)
-    db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    db.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
+    for kind, bound in _ENGINE_LIMITS.items():
+        db.setlimit(kind, bound)
 
 
-_BY_MESSAGE: tuple[tuple[str, QueryStatus], ...] = (
-    ("interrupted", "timeout"),
-    ("too big", "too_large"),
-    ("too large", "too_large"),
-    ("not authorized", "forbidden"),
-    ("authorization denied", "forbidden"),
-    ("prohibited", "forbidden"),
-    ("readonly", "forbidden"),
-    ("one statement at a time", "forbidden"),
-    ("syntax error", "syntax_error"),
-    ("incomplete input", "syntax_error"),
-    ("unrecognized token", "syntax_error"),
-    ("null character", "syntax_error"),
-    ("surrogates not allowed", "syntax_error"),
-)
-
-
+_BY_CODE: dict[int, QueryStatus] = {
+    sqlite3.SQLITE_INTERRUPT: "timeout",
+    sqlite3.SQLITE_TOOBIG: "too_large",
+    sqlite3.SQLITE_NOMEM: "too_large",
+    sqlite3.SQLITE_AUTH: "forbidden",
+    sqlite3.SQLITE_READONLY: "forbidden",
+    sqlite3.SQLITE_IOERR: "infra_error",
+    sqlite3.SQLITE_CANTOPEN: "infra_error",
+    sqlite3.SQLITE_CORRUPT: "infra_error",
+    sqlite3.SQLITE_NOTADB: "infra_error",
+}
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_OURS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}) | _CORRUPT
+# What has no code of its own. A message may hold any name that the statement gives, so only its
+# fixed beginning or end is looked at.
+_BY_MESSAGE: tuple[tuple[str, str, QueryStatus], ...] = (
+    ("near ", ": syntax error", "syntax_error"),
+    ("incomplete input", "", "syntax_error"),
+    ("unrecognized token: ", "", "syntax_error"),
+    ("the query contains a null character", "", "syntax_error"),
+    ("'utf-8' codec can't encode ", "", "syntax_error"),
+    ("You can only execute one statement at a time", "", "forbidden"),
+    ("not authorized", "", "forbidden"),
+    ("unsafe use of ", "", "forbidden"),
+    ("table ", " may not be modified", "forbidden"),
+    ("Expression tree is too large", "", "too_large"),
+    ("query string is too large", "", "too_large"),
+)
 
 
 def failure_of(error: Exception) -> Failure:
     """What an error of the engine means; ours where neither gold nor prediction can help it."""
-    message = str(error)[:500] or type(error).__name__
-    if isinstance(error, MemoryError):
+    message = str(error)
+    shown = message[:500] or type(error).__name__
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if isinstance(error, MemoryError) or extended == sqlite3.SQLITE_IOERR_NOMEM:
         return Failure("too_large", "the statement needs more memory than a worker may use")
-    # The low byte is the primary result code; the rest only says more.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    if code in _OURS:
-        return Failure("infra_error", message, corrupt=code in _CORRUPT)
-    found = (status for part, status in _BY_MESSAGE if part in message)
-    return Failure(next(found, "exec_error"), message)
+    code = extended & 0xFF  # the primary result code; the rest only says more
+    status = _BY_CODE.get(code) or _status_of(message)
+    return Failure(status, shown, corrupt=code in _CORRUPT)
+
+
+def _status_of(message: str) -> QueryStatus:
+    for start, end, status in _BY_MESSAGE:
+        if message.startswith(start) and message.endswith(end):
+            return status
+    return "exec_error"

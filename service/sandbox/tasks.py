@@ -1,4 +1,4 @@
-"""What a worker does with a task: verify, query, describe. Standard library only."""
+"""What a worker does with a task: verify, examine, query, describe. Standard library only."""
 
 import sqlite3
 import time
@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from service.sandbox.connections import Connections
+from service.sandbox.examine import examine
 from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.group import GroupJudge, Task, failed, since
@@ -30,12 +31,15 @@ class Tasks:
 
     def run(self, task: Frame) -> Iterator[Frame]:
         """The answers to one task."""
-        if task["op"] == "verify":
-            yield from self._verify(task)
-            return
         try:
-            connection = self._connections.get(task["path"], task["version"], task["op"])
-            yield _ON_ONE_STATEMENT[task["op"]](connection, task)
+            match task["op"]:
+                case "verify":
+                    yield from self._verify(task)
+                case "examine":
+                    yield from examine(task, self._limits)
+                case operation:
+                    connection = self._connections.get(task["path"], task["version"], operation)
+                    yield _ON_ONE_STATEMENT[operation](connection, task)
         except Failure as failure:
             yield failed(failure)
 

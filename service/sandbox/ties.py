@@ -1,5 +1,6 @@
 """Does a LIMIT cut through rows that tie? Runs in the worker, on the data that is there."""
 
+import re
 import time
 from collections import Counter
 
@@ -8,17 +9,22 @@ from service.sandbox.sqlite import ENGINE_ERRORS, Connection
 from service.text2sql.compare.rows import Row
 from service.text2sql.ties import tie_variants
 
+_LAST_LIMIT = re.compile(r"\s(\d{1,18})\s*;?\s*")
+
 
 def limit_cuts_ties(
-    connection: Connection, sql: str, columns: int, timeout_s: float, limits: Limits
+    connection: Connection, sql: str, shape: tuple[int, int], timeout_s: float, limits: Limits
 ) -> bool | None:
     """True if the statement's rows depend on how ties at a LIMIT are broken, None if unknown.
+
+    `shape` is what the statement gave: columns, rows.
 
     The statement is run twice more, with ties broken in two opposite ways by the output's columns
     (text2sql/ties.py), so only where it has a LIMIT at all. None where that takes too long or does
     not run.
     """
-    variants = tie_variants(sql, columns)
+    columns, rows = shape
+    variants = None if _cuts_nothing(sql, rows) else tie_variants(sql, columns)
     if variants is None:
         return False
     stop_at = time.monotonic() + timeout_s
@@ -31,6 +37,14 @@ def limit_cuts_ties(
         finally:
             connection.done()
     return None if None in bags else bags[0] != bags[1]
+
+
+def _cuts_nothing(sql: str, rows: int) -> bool:
+    """True if the only LIMIT ends the statement and asks for more rows than there were."""
+    low = sql.lower()
+    at = low.rfind("limit")
+    last = _LAST_LIMIT.fullmatch(sql, at + 5) if at >= 0 and low.find("limit") == at else None
+    return last is not None and int(last[1]) > rows
 
 
 def _bag(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> Counter[Row] | None:

@@ -1,8 +1,9 @@
 """The worker process: one task in, answers out, again and again. Standard library only.
 
 Started by process.py with an empty environment. It can write no file (RLIMIT_FSIZE 0), use no more
-memory than its share, and ends with its parent. Answers leave in batches: one frame for many quick
-statements, but none waits while a slow one runs.
+memory than its share, gain no rights, and ends with its parent. Where the machine runs out of
+memory, the kernel takes a worker before it takes the service. Answers leave in batches: one frame
+for many quick statements, but none waits while a slow one runs.
 """
 
 import ctypes
@@ -13,14 +14,18 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from service.sandbox import frames
-from service.sandbox.limits import Limits
+from service.sandbox.limits import OUT_OF_MEMORY_EXIT, Limits
+from service.sandbox.memory import give_back, keep_little
 from service.sandbox.progress import Progress
 from service.sandbox.tasks import Tasks
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_LONG_S = 0.05  # such a task may have used much memory, and does not mind a millisecond more
 BATCH_S = 0.002
 """Answers are held back no longer than this before the next statement starts, seconds."""
 
@@ -32,20 +37,34 @@ def main(limits_json: str, progress_descriptor: str) -> None:
     os.close(int(progress_descriptor))
     inbox, outbox = _claim_standard_streams()
     _confine(limits)
-    tasks = Tasks(limits)
+    keep_little()
+    try:
+        _serve(Tasks(limits), progress, inbox, outbox)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY_EXIT)  # at once: there may be no memory to clean up with
+
+
+def _serve(tasks: Tasks, progress: Progress, inbox: BinaryIO, outbox: BinaryIO) -> None:
     _send(outbox, tasks.hello())
     while (task := frames.read(inbox)) is not None:
-        _serve(tasks.run(task), progress, outbox)
+        start = time.monotonic()
+        # Only the parent of a group can tell which item was running (judging.py).
+        hold_s = BATCH_S if task["op"] == "verify" else 0.0
+        _answer(tasks.run(task), progress, outbox, hold_s)
+        if time.monotonic() - start > _LONG_S:
+            give_back()
 
 
-def _serve(answers: Iterator[frames.Frame], progress: Progress, outbox: BinaryIO) -> None:
+def _answer(
+    answers: Iterator[frames.Frame], progress: Progress, outbox: BinaryIO, hold_s: float
+) -> None:
     """Send every answer; what the iterator works on between two of them is one item."""
     batch: list[frames.Frame] = []
     sent = time.monotonic()
     for done, answer in enumerate(answers, start=1):
         progress.move(done)
         batch.append(answer)
-        if time.monotonic() - sent > BATCH_S:
+        if time.monotonic() - sent >= hold_s:
             _send(outbox, {"answers": batch})
             batch, sent = [], time.monotonic()
     _send(outbox, {"answers": batch, "end": True})
@@ -61,9 +80,16 @@ def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _confine(limits: Limits) -> None:
+    # A group of its own, so that it can be killed as one. Not a session of its own: where the
+    # kernel groups processes by session for scheduling, priorities hold within one only.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        control = ctypes.CDLL(None).prctl
+        control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        control(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
         # The soft limit alone: files that are mapped get address space on top (connections.py).
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (_least(limits.memory_mb * 2**20, hard), hard))

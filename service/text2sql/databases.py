@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from service.errors import DatabaseUnusable, SettingsError, UnknownDatabase
 
@@ -119,6 +120,8 @@ def _signature(database: Database) -> tuple[int, ...]:
         stat = database.path.stat()
     except OSError as error:
         raise _unusable(database, f"cannot be read ({error.strerror})") from error
+    if not S_ISREG(stat.st_mode):  # to open a pipe would wait for its writer
+        raise _unusable(database, "is not a file")
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 

@@ -87,7 +87,7 @@ class GoldReport:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the time to make one, and many are made
 class Verdict:
     """What one prediction earned and why. `reward` is None exactly when `masked`."""
 

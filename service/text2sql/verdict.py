@@ -40,29 +40,30 @@ def verdict_of(
 ) -> Verdict:
     """The verdict on one prediction; `sql` is what was taken out of it."""
     answer = _answer(sql, answers, gold)
-    metrics = answer.get("metrics") or dict.fromkeys(task.metrics, 0.0)
+    get = answer.get
+    metrics = get("metrics") or dict.fromkeys(task.metrics, 0.0)
     status = _status(answer["status"], task.metrics[0], metrics)
-    flags: list[Flag] = answer.get("flags", [])
-    refused = reject_flags.intersection(flags) if status == "match" else frozenset()
+    flags: list[Flag] = get("flags") or []
+    refused = reject_flags.intersection(flags) if flags and status == "match" else frozenset()
     outcome = Outcome(status, metrics, prediction, sql, task.extract)
     reward, components = score(outcome, task.reward, rejected=bool(refused))
     return Verdict(
-        status=status,
-        reward=reward,
-        masked=status in MASKED,
-        retryable=status == "infra_error" and not answer.get("corrupt"),
-        metrics=metrics,
-        components=components,
-        flags=flags,
+        status,
+        reward,
+        status in MASKED,
+        status == "infra_error" and not get("corrupt"),
+        metrics,
+        components,
+        flags,
         # Half a surrogate pair can be received, but not sent.
-        sql=sql if sql is None or sql.isascii() else sql.encode(errors="backslashreplace").decode(),
-        rows=answer.get("rows"),
-        elapsed_ms=answer.get("elapsed_ms", 0.0),
-        cached=sql in answers.kept,
-        message=_refusal(refused) if refused else answer.get("message"),
-        diff=answer.get("diff"),
-        timing=answer.get("timing"),
-        robust=answer.get("robust"),
+        sql if sql is None or sql.isascii() else sql.encode(errors="backslashreplace").decode(),
+        get("rows"),
+        get("elapsed_ms", 0.0),
+        sql in answers.kept,
+        _refusal(refused) if refused else get("message"),
+        get("diff"),
+        get("timing"),
+        get("robust"),
     )
 
 

@@ -1,0 +1,125 @@
+"""The page and the Markdown: whole, of one file, and safe whatever stands in a dataset."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from service.audit.kinds import KINDS
+from service.audit.markdown import as_markdown
+from service.audit.page import as_html
+from service.audit.pictures import Bar, bars
+from service.audit.report import Report, as_dict, as_json
+from tests.fixtures_audit import Row, run, subject
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script src=//evil.example/x.js></script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "<!-- --><style>*{display:none}</style>",
+    "</td></tr></table><h1>owned</h1>",
+    "a | b \\| c `code` [x](javascript:alert(1)) <b>",
+    "line\none\r\ntwo\u2028three",
+    "\u202egnp.exe \x00 \x1b[31m \ud800",
+    "&lt;script&gt; &amp;",
+]
+
+
+@pytest.fixture
+def report(shop: Path) -> Report:
+    rows: list[Row] = []
+    for text in HOSTILE:
+        rows.append(
+            {"db_id": "shop", "question": text, "SQL": f"SELECT '{text}' FROM", "question_id": text}
+        )
+        rows.append({"db_id": text, "question": text, "SQL": text})
+    rows.append({"db_id": "shop", "question": "all well", "SQL": "SELECT count(*) FROM orders"})
+    return as_dict(run(subject(rows, shop.parents[1], '<script>"name"</script>.json')))
+
+
+class _Page(HTMLParser):
+    """Every tag with its attributes, and the text inside of style and script."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.within: dict[str, list[str]] = {"script": [], "style": []}
+        self._open = ""
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open in self.within:
+            self.within[self._open].append(data)
+
+
+def test_no_text_of_a_dataset_becomes_markup(report: Report) -> None:
+    page = _Page(as_html(report))
+    names = [tag for tag, _ in page.tags]
+    assert (names.count("script"), names.count("style"), names.count("h1")) == (1, 1, 1)
+    assert "img" not in names
+    attributes = {name for _, attributes in page.tags for name in attributes}
+    assert not {name for name in attributes if name.startswith("on")}
+    assert not attributes & {"src", "href", "style", "action"}
+
+
+def test_the_policy_admits_the_pages_own_script_and_style_alone(report: Report) -> None:
+    page = _Page(as_html(report))
+    [policy] = [a["content"] or "" for _, a in page.tags if a.get("http-equiv")]
+    assert "default-src 'none'" in policy
+    for name in ("script", "style"):
+        [content] = page.within[name]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in policy
+
+
+def test_the_page_shows_every_finding_and_what_hides_is_shown_as_escapes(report: Report) -> None:
+    text = as_html(report).decode()
+    assert text.count('<td class="kind" data-kind=') == len(report["findings"])
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "\\u202e" in text
+    assert not {"\u202e", "\x00", "\x1b"} & set(text)
+    assert {"kinds-t", "databases-t", "times-t"} <= set(re.findall(r'<title id="([^"]+)"', text))
+
+
+def test_the_markdown_keeps_its_tables_and_holds_no_markup(report: Report) -> None:
+    lines = as_markdown(report).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    cells = {len(re.split(r"(?<!\\)\|", row)) for row in rows}
+    assert cells == {6}
+    kinds = re.compile("|".join(f"`{name}`" for name in KINDS))
+    assert not [line for line in lines if re.search(r"(?<!\\)[<`]", kinds.sub("", line))]
+
+
+def test_the_json_is_utf_8_whatever_the_texts_hold(report: Report) -> None:
+    again = json.loads(as_json(report).decode())
+    assert again["questions"] == 2 * len(HOSTILE) + 1
+    assert again["kept"] == 1
+
+
+def test_a_dataset_without_a_fault_is_said_to_have_none(shop: Path) -> None:
+    rows: list[Row] = [{"db_id": "shop", "question": "a", "SQL": "SELECT count(*) FROM orders"}]
+    report = as_dict(run(subject(rows, shop.parents[1])))
+    assert (report["kept"], report["dropped"], report["summary"]) == (1, 0, [])
+    assert "None." in as_markdown(report)
+    assert b"<p>None.</p>" in as_html(report)
+    assert b"<table" not in as_html(report)
+
+
+def test_bars_are_in_proportion_and_written_out() -> None:
+    svg = bars("x", "Things", [Bar("a", 10, 5), Bar("b & c", 5, 0), Bar("none", 0, 0)])
+    widths = [float(w) for w in re.findall(r'width="([\d.]+)" height="18"', svg)]
+    assert widths == [210.0, 210.0, 210.0]
+    assert re.findall(r">(\d+)</text>", svg) == ["10", "5", "0"]
+    assert "b &amp; c" in svg
