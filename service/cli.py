@@ -12,13 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service import terminal
 from service.client import Client, ServiceError
 from service.commands.audit import audit
+from service.commands.options import DEFAULT_METRICS, Key, Metrics, Url, address
+from service.commands.verify import verify
 from service.demo import questions_path
 from service.errors import VeriSQLError
 from service.evaluation import Outcome, evaluate, report
 from service.settings import load_settings
 from service.text2sql.questions import read_questions
-
-_METRICS = ["bird_ex"]
 
 app = typer.Typer(
     help="Answer questions with SQL, verify SQL by execution, train on the verdicts.",
@@ -30,15 +30,7 @@ jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=T
 app.add_typer(jobs, name="jobs")
 app.command()(audit)
 
-Url = Annotated[
-    str | None, typer.Option(help="The service; default from VERISQL_HOST and VERISQL_PORT.")
-]
-Key = Annotated[str | None, typer.Option(help="API key; default the first of VERISQL_API_KEYS.")]
 Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
-Metrics = Annotated[
-    list[str] | None,
-    typer.Option("--metric", help="bird_ex (default) or strict; the first decides the status."),
-]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -85,21 +77,7 @@ def ask(
         raise typer.Exit(1)
 
 
-@app.command()
-def verify(
-    predictions: Annotated[list[str], typer.Argument(help="SQL to judge, one or more.")],
-    db: Db,
-    gold: Annotated[list[str], typer.Option(help="Right SQL; may be given more than once.")],
-    metric: Metrics = None,
-    extract: Annotated[str, typer.Option(help="How SQL is taken out of a completion.")] = "none",
-    url: Url = None,
-    api_key: Key = None,
-) -> None:
-    """Judge predictions against gold SQL by running both."""
-    body = {"db_id": db, "gold_sql": gold, "predictions": predictions}
-    with _client(url, api_key) as client:
-        answer = client.post("/verify", body | {"metrics": metric or _METRICS, "extract": extract})
-    terminal.show_verdicts(answer)
+app.command()(verify)
 
 
 @app.command(name="eval")
@@ -116,7 +94,7 @@ def evaluation(
 ) -> None:
     """Execution accuracy of the served model, per difficulty."""
     questions = read_questions(file or questions_path())[:limit]
-    metrics = metric or _METRICS
+    metrics = metric or DEFAULT_METRICS
     with _client(url, api_key) as client, _progress() as bar:
         task = bar.add_task("asking", total=len(questions), right=0)
         right = 0
@@ -203,12 +181,7 @@ def cancel(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
 
 
 def _client(url: str | None, api_key: str | None) -> Client:
-    settings = load_settings()
-    keys = sorted(settings.api_key_set)
-    return Client(
-        url or f"http://{settings.host}:{settings.port}",
-        api_key or (keys[0] if keys else None),
-    )
+    return Client(*address(url, api_key))
 
 
 def _progress() -> Progress:

@@ -139,6 +139,7 @@ def _ask_and_verify(client: Client, question: Question, metrics: Sequence[str]) 
 
 
 _NOT_THE_MODEL = frozenset(
-    {"unreachable", "unauthorized", "unknown_database", "engine_off", "engine_unavailable"}
+    {"unreachable", "broken_connection", "unauthorized", "unknown_database"}
+    | {"engine_off", "engine_unavailable"}
 )
 """Failures that would be counted against the model although it was never asked."""

@@ -81,7 +81,7 @@ async def _in_order(items: list[Any], parts: Parts) -> list[bytes]:
 async def _lines(items: list[Any], parts: Parts) -> AsyncGenerator[bytes, None]:
     async with aclosing(_results(items, parts)) as finished:
         async for index, result in finished:
-            yield b'{"index":%d,%b\\n' % (index, result[1:])
+            yield b'{"index":%d,%b\n' % (index, result[1:])
 
 
 async def _results(items: list[Any], parts: Parts) -> AsyncGenerator[tuple[int, bytes], None]:

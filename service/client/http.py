@@ -1,4 +1,4 @@
-"""A small client for the service's own HTTP API, used by the command line."""
+"""Plain calls to the service's own HTTP API, used by the command line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,10 @@ from typing import Any, cast
 
 import httpx
 
+from service.client.wire import no_answer, refusal
+
 _TIMEOUT_S = 600.0
 _RETRIES = 5
-
-
-class ServiceError(Exception):
-    """The service refused or could not be reached; `code` is the stable code of its error body."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Client:
@@ -57,20 +51,12 @@ class Client:
             response = self._http.request(method, path, **rest)
         if response.is_success:
             return cast(dict[str, Any], response.json())
-        try:
-            error = response.json()["error"]
-        except (ValueError, KeyError) as cause:
-            text = response.text[:200]
-            raise ServiceError("bad_answer", f"{response.status_code}: {text}") from cause
-        raise ServiceError(error["code"], error["message"])
+        raise refusal(response)
 
 
 @contextmanager
 def _connection_errors(url: str) -> Iterator[None]:
     try:
         yield
-    except httpx.TimeoutException as error:
-        raise ServiceError("timeout", f"{url} did not answer in {_TIMEOUT_S:g} s") from error
     except httpx.TransportError as error:
-        message = f"no service answers at {url} ({error}); start one with `verisql serve`"
-        raise ServiceError("unreachable", message) from error
+        raise no_answer(error, url) from error
