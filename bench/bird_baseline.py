@@ -42,13 +42,13 @@ def evaluate(pairs: Sequence[Pair], workers: int = 2, timeout_s: float = 30.0) -
     def note(result: tuple[int, int]) -> None:
         verdicts[result[0]] = result[1]
 
-    wall, cpu = time.perf_counter(), _cpu_s()
+    wall, cpu = time.perf_counter(), cpu_s()
     pool = multiprocessing.get_context("fork").Pool(workers)
     for number, pair in enumerate(pairs):
         pool.apply_async(_judge, (number, pair, timeout_s), callback=note)
     pool.close()
     pool.join()
-    return Evaluation(verdicts, time.perf_counter() - wall, _cpu_s() - cpu)
+    return Evaluation(verdicts, time.perf_counter() - wall, cpu_s() - cpu)
 
 
 def _judge(number: int, pair: Pair, timeout_s: float) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def _execution_accuracy(path: str, gold: str, prediction: str) -> int:
     return int(set(predicted_rows) == set(gold_rows))
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
     """CPU seconds so far of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)

@@ -13,6 +13,7 @@ import asyncio
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from service.text2sql.schema import read_schema
 GROUPS = DATA / "grpo_groups.jsonl"
 GROUP_SIZE = 16
 _ENGINE = re.compile(r"engine ready: \S+ answers on (http://\S+)")
-_AT_ONCE = 3
+_AT_ONCE = 4
 _SEED = 7
 
 
@@ -46,13 +47,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0, help="stop asking after")
     parser.add_argument("--out", type=Path, default=GROUPS)
     given = parser.parse_args()
-    questions = [q for q in read_questions(QUESTIONS) if not _has(given, q)]
+    questions = [q for q in in_turn(read_questions(QUESTIONS)) if not _has(given, q)]
     if questions:
         home = given.home or Path("~/.verisql").expanduser()
         model = resolve_model(given.model, home / "models", print)
         with service(home=home, engine="local", model=given.model, workers=1) as running:
             asyncio.run(_sample(running, model, questions, given))
     print(f"{len(given.out.read_text().splitlines())} groups in {given.out}")
+
+
+def in_turn(questions: Sequence[Question]) -> list[Question]:
+    """One question of each database, then the next: a run that is cut short covers all of them."""
+    places: Counter[str] = Counter()
+    keyed = []
+    for question in questions:
+        keyed.append((places[question.db_id], question))
+        places[question.db_id] += 1
+    return [question for _, question in sorted(keyed, key=lambda pair: pair[0])]
 
 
 def _has(given: argparse.Namespace, question: Question) -> bool:
