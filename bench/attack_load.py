@@ -14,7 +14,7 @@ import argparse
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +42,7 @@ class Seen:
     bad: Counter[str] = field(default_factory=Counter)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Sweep rates and deadlines; prints and writes one row for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rates", type=float, nargs="+", default=[5, 20], help="requests/s")
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     facts = figures.machine()
     rows = [_measure(given, rate, t) for rate in given.rates for t in given.timeouts]
     figures.report(given.results, "attack_load", {"rows": rows}, facts)

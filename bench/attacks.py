@@ -9,8 +9,8 @@ _SORT_HOG = (
 )
 _VALUE_HOG = "SELECT {n} + length(replace(printf('%.*c', 15000000, 'a'), 'a', 'bbbbbbbb'))"
 _ROW_HOG = (
-    "WITH RECURSIVE c(n) AS (SELECT {n} UNION ALL SELECT n + 1 FROM c LIMIT 3000) "
-    "SELECT DISTINCT n, randomblob(1000000) FROM c"
+    "WITH RECURSIVE c(n) AS (SELECT {n} UNION ALL SELECT n + 1 FROM c LIMIT {n} + 3000) "
+    "SELECT count(*) FROM (SELECT DISTINCT n, randomblob(1000000) FROM c)"
 )
 KINDS = {
     "endless": _ENDLESS,

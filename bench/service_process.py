@@ -41,10 +41,15 @@ class Running:
                     found.append(child)
         return found
 
-    def cpu_s(self) -> float:
-        """CPU seconds so far of the service and its workers, those that ended included."""
-        own = self.process.cpu_times()
-        total = own.user + own.system + own.children_user + own.children_system
+    def service_cpu_s(self) -> float:
+        """CPU seconds so far of the service's own process."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def workers_cpu_s(self) -> float:
+        """CPU seconds so far of its children, those that ended included."""
+        ended = self.process.cpu_times()
+        total = ended.children_user + ended.children_system
         for child in self.process.children(recursive=True):
             with suppress(psutil.Error):
                 times = child.cpu_times()
@@ -65,19 +70,26 @@ def service(
             [sys.executable, "-m", "service", "serve", "--port", "0"],
             env=environment, stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
+            lines: list[str] = []
+            reader = threading.Thread(target=_drain, args=(process, lines), daemon=True)
+            reader.start()
             try:
-                yield _ready(process, timeout_s)
+                yield _ready(process, lines, timeout_s)
             finally:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                _stop(process)
+                reader.join()
 
 
-def _ready(process: "subprocess.Popen[str]", timeout_s: float) -> Running:
-    lines: list[str] = []
-    threading.Thread(target=_drain, args=(process, lines), daemon=True).start()
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _ready(process: "subprocess.Popen[str]", lines: list[str], timeout_s: float) -> Running:
     end = time.monotonic() + timeout_s
     url = None
     while time.monotonic() < end and process.poll() is None:

@@ -17,7 +17,6 @@ groups   16 predictions a question on large databases (sample_groups.py, or cons
 """
 
 import argparse
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,39 +25,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import figures
-from bench.batch_client import Item, scores, verify_all
-from bench.bird_baseline import Pair, cpu_s, evaluate
+from bench.batch_client import scores, verify_all
+from bench.bird_baseline import cpu_s, evaluate
 from bench.constructed_groups import constructed, without_runaways
-from bench.judge_groups import describe, read_groups, sql_of
-from bench.labelled_pairs import DATA, copy_databases, groups, read_pairs
-from bench.large_databases import build
-from bench.service_process import service
-
-_WRONG = "SELECT 'seen', 'before', 'and', 'wrong'"
-
-
-@dataclass
-class Work:
-    """The same predictions for both: pairs for the baseline, items for the service."""
-
-    pairs: list[Pair]
-    items: list[Item]
-    data_dir: Path
-    recorded: list[int] | None = None
-    """Verdicts that must come out, in the order of the pairs; None takes the baseline's."""
-    warm_up: list[Item] = field(default_factory=list)
+from bench.judge_groups import describe, read_groups
+from bench.labelled_pairs import DATA
+from bench.service_process import Running, service
+from bench.verify_work import Work, group_work, labelled_work, within
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One measurement."""
+    """Verdicts a second, CPU in ms a verdict (for the service also by part), seconds in all."""
 
     per_s: float
     cpu_ms: float
     wall_s: float
+    parts_ms: dict[str, float] = field(default_factory=dict)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure one of the two; exit code 1 when a verdict is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["pairs", "groups"])
@@ -69,10 +55,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--results", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     facts = figures.machine()
     with TemporaryDirectory(prefix="verisql-bench-") as scratch:
-        work, about = _pairs(given, scratch) if given.what == "pairs" else _groups(given)
+        if given.what == "pairs":
+            work, about = labelled_work(given.data, Path(scratch)), dict[str, Any]()
+        else:
+            work, about = _groups(given)
         found = about | compare(work, given.rounds)
     name = given.what if given.what == "pairs" else f"groups_{given.set}_{given.temperature:g}"
     figures.report(given.results, f"verify_throughput_{name}", found, facts)
@@ -96,22 +85,29 @@ def compare(work: Work, rounds: int) -> dict[str, Any]:
 
 def _baseline_round(work: Work) -> tuple[list[int], Round]:
     done = evaluate(work.pairs, workers=2)
-    return done.verdicts, _round(len(work.pairs), done.wall_s, done.cpu_s)
+    count = len(work.pairs)
+    return done.verdicts, Round(count / done.wall_s, 1000 * done.cpu_s / count, done.wall_s)
 
 
 def _service_round(work: Work) -> tuple[list[int], Round]:
     with service(data_dir=str(work.data_dir), engine="off", workers=2) as running:
         if work.warm_up:
             verify_all(running.url, work.warm_up, messages=1)
-        wall, cpu = time.perf_counter(), cpu_s() + running.cpu_s()
+        before, start = _cpu_by_part(running), time.perf_counter()
         answers = verify_all(running.url, work.items)
-        wall, cpu = time.perf_counter() - wall, cpu_s() + running.cpu_s() - cpu
+        wall_s, after = time.perf_counter() - start, _cpu_by_part(running)
     verdicts = [int(v) for group in scores(work.items, answers) for v in group]
-    return verdicts, _round(len(work.pairs), wall, cpu)
+    count = len(verdicts)
+    parts = {name: 1000 * (after[name] - before[name]) / count for name in after}
+    return verdicts, Round(count / wall_s, sum(parts.values()), wall_s, parts)
 
 
-def _round(count: int, wall_s: float, cpu: float) -> Round:
-    return Round(count / wall_s, cpu / count * 1000, wall_s)
+def _cpu_by_part(running: Running) -> dict[str, float]:
+    return {
+        "client": cpu_s(),
+        "service": running.service_cpu_s(),
+        "workers": running.workers_cpu_s(),
+    }
 
 
 def _must_equal(verdicts: Sequence[int], expected: Sequence[int], whose: str) -> None:
@@ -133,6 +129,9 @@ def _figures(count: int, baseline: Sequence[Round], ours: Sequence[Round]) -> di
     def of(rounds: Sequence[Round], value: Callable[[Round], float]) -> dict[str, float]:
         return figures.spread([value(r) for r in rounds])
 
+    def parts(name: str) -> dict[str, float]:
+        return figures.spread([r.parts_ms[name] for r in ours])
+
     both = list(zip(baseline, ours, strict=True))
     found = {
         "verdicts_a_round": count,
@@ -140,6 +139,7 @@ def _figures(count: int, baseline: Sequence[Round], ours: Sequence[Round]) -> di
         "service_per_s": of(ours, lambda r: r.per_s),
         "baseline_cpu_ms_per_verdict": of(baseline, lambda r: r.cpu_ms),
         "service_cpu_ms_per_verdict": of(ours, lambda r: r.cpu_ms),
+        **{f"of_which_{name}": parts(name) for name in ours[0].parts_ms},
         "times_per_s": figures.spread([b.per_s / a.per_s for a, b in both]),
         "times_cpu": figures.spread([a.cpu_ms / b.cpu_ms for a, b in both]),
     }
@@ -148,69 +148,15 @@ def _figures(count: int, baseline: Sequence[Round], ours: Sequence[Round]) -> di
     return found
 
 
-def _pairs(given: argparse.Namespace, scratch: str) -> tuple[Work, dict[str, Any]]:
-    grouped = groups(read_pairs(given.data))
-    paths = copy_databases(given.data, Path(scratch))
-    rows = [row for group in grouped for row in group]
-    items = [
-        {"db_id": g[0]["db"], "gold_sql": g[0]["gold"], "predictions": [row["pred"] for row in g]}
-        for g in grouped
-    ]
-    pairs = [(paths[row["db"]], row["gold"], row["pred"]) for row in rows]
-    return Work(pairs, items, given.data, [row["bird_ex"] for row in rows]), {"items": len(items)}
-
-
 def _groups(given: argparse.Namespace) -> tuple[Work, dict[str, Any]]:
     rows = [row for row in read_groups() if row["temperature"] == given.temperature]
     rows = rows if given.set == "real" else constructed(rows, given.set)
-    all_of_them = len(rows)
-    runaways = describe(rows)["runaway_share"]
+    about = {"set": given.set, "questions_of": len(rows)}
+    about["runaway_share_left_out"] = describe(rows)["runaway_share"]
     rows = within(without_runaways(rows), 2 * given.budget)
-    about = {"set": given.set, "questions_of": all_of_them, "runaway_share_left_out": runaways}
     about |= describe(rows)
     print(about, flush=True)
-    return _work_of(rows, given.databases), about
-
-
-def _work_of(rows: Sequence[dict[str, Any]], databases: Path) -> Work:
-    """The baseline opens its databases for writing, so it has copies, beside the originals."""
-    copies = {db_id: _copy(build(databases, db_id)) for db_id in {row["db_id"] for row in rows}}
-    items = [
-        {
-            "db_id": row["db_id"],
-            "gold_sql": row["gold_sql"],
-            "predictions": row["completions"],
-            "extract": "auto",
-        }
-        for row in rows
-    ]
-    pairs = [
-        (str(copies[row["db_id"]]), row["gold_sql"], sql_of(completion))
-        for row in rows
-        for completion in row["completions"]
-    ]
-    return Work(pairs, items, databases, None, [i | {"predictions": [_WRONG]} for i in items])
-
-
-def within(rows: Sequence[dict[str, Any]], budget_s: float) -> list[dict[str, Any]]:
-    """Questions from all databases until the baseline's CPU time for them reaches the budget."""
-    kept: list[dict[str, Any]] = []
-    spent = 0.0
-    for place in sorted(range(len(rows)), key=lambda i: (i * 29) % (len(rows) + 1)):
-        row = rows[place]
-        spent += sum(ms + row["gold_ms"] for ms in row["ms"] if ms >= 0) / 1000
-        if spent > budget_s and kept:
-            break
-        kept.append(row)
-    return kept
-
-
-def _copy(path: Path) -> Path:
-    # A name that the service does not take for a database of its own.
-    copy = path.with_name("baseline.copy")
-    if not copy.exists() or copy.stat().st_size != path.stat().st_size:
-        shutil.copyfile(path, copy)
-    return copy
+    return group_work(rows, given.databases), about
 
 
 if __name__ == "__main__":
