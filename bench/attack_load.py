@@ -30,6 +30,7 @@ from bench.service_process import service
 
 _SHARE = 1 / 9  # one bad prediction for nine honest ones
 _DRAIN_S = 30.0
+_WARM_UP_PER_S = 50.0
 
 
 @dataclass
@@ -68,7 +69,7 @@ def _measure(given: argparse.Namespace, rate: float, timeout_s: float) -> dict[s
                 with service(home=Path(home), **settings) as running:
                     warm = range(-50, 0)  # imports, connections and golds, not the predictions
                     start = 1_000_000 * number
-                    asyncio.run(_round(running.url, load, warm, rate, 0.0))
+                    asyncio.run(_round(running.url, load, warm, _WARM_UP_PER_S, 0.0))
                     sent = range(start, start + int(given.seconds * rate))
                     seen.append(asyncio.run(_round(running.url, load, sent, rate, share)))
     return _row(given, rate, timeout_s, alone, attacked)
