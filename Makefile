@@ -27,6 +27,10 @@ UV_ON_CPU = pyproject.toml --extra engine-cpu --extra train --extra dev --extra 
 UV_NOT_LOCKED_YET = -c requirements.lock \
 	$$(sed -n 's/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
+# Where `make bench` writes its figures, and where it keeps 1.5 GB of databases.
+RESULTS ?= bench/results
+BENCH_DATABASES ?= $(HOME)/.verisql/bench
+
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test test-core lint format lock openapi model eval bench clean
 
@@ -97,8 +101,14 @@ model: setup ## fetch and convert the model of VERISQL_MODEL without serving it
 eval: setup ## accuracy on the demo questions (needs `make serve` in another terminal)
 	@$(BIN)/verisql eval
 
-bench: setup ## how long the service takes to start, and what memory it holds
+bench: setup ## what the figures come from: start, throughput, attacks, soak (some 30 minutes)
 	@$(BIN)/python -m bench.startup --engine off
+	$(BIN)/python -m bench.verify_throughput pairs --results $(RESULTS)
+	$(BIN)/python -m bench.large_databases $(BENCH_DATABASES)
+	$(BIN)/python -m bench.verify_throughput groups $(BENCH_DATABASES) --results $(RESULTS)
+	$(BIN)/python -m bench.verify_throughput groups $(BENCH_DATABASES) --set mid_training --results $(RESULTS)
+	$(BIN)/python -m bench.attack_load --results $(RESULTS)
+	$(BIN)/python -m bench.soak --results $(RESULTS)
 
 clean: ## remove the environments and caches (not the models and runs below VERISQL_HOME)
 	rm -rf .venv .venv-core build *.egg-info .mypy_cache .ruff_cache .pytest_cache
