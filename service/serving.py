@@ -1,6 +1,7 @@
 """`verisql serve`: check what can be checked, prepare the model, then serve until told to stop."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -46,6 +47,8 @@ async def _serve(app: FastAPI, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
     with suppress(asyncio.CancelledError):
         async with app.router.lifespan_context(app):
+            gc.collect()
+            gc.freeze()  # what is there now stays: no need to look at it again and again
             await server.serve(sockets=[listener])
 
 

@@ -21,6 +21,7 @@ from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure, failure_o
 from service.sandbox.timing import time_ratios
 from service.text2sql.compare.budget import ComparisonTooHard
 from service.text2sql.compare.r_ves import reward_of
+from service.text2sql.fold import fold
 
 _SLOW_MS = 2.0  # from here on a look at the compiled program is worth its price
 _TIMED_RUNS = 100  # as BIRD's evaluator
@@ -53,7 +54,9 @@ class GroupJudge:
         self._golds: list[list[Gold]] = [[] for _ in self._runs]
         self._room = limits.max_gold_bytes
         self._untimed = len(self._runs) == 1 and not self._runs[0].timed
-        self._own: dict[str, Frame] = {}
+        self._by_text: dict[str, Frame] = {}
+        """Answers by folded text: the golds' own, then those of predictions that were run."""
+        self._largest = 0
         self._known: KnownPrograms | None = None
 
     def answers(self) -> Iterator[Frame]:
@@ -73,8 +76,9 @@ class GroupJudge:
         except Failure as failure:
             return failed(failure) | {"elapsed_ms": since(start)}
         self._golds[0].append(first)
+        self._largest = max(self._largest, len(first.rows.rows))
         if self._untimed and not first.volatile:
-            self._own[sql] = answer_of_gold(first, self._task.metrics)
+            self._by_text[fold(sql)] = answer_of_gold(first, self._task.metrics)
         self._for_other_runs(sql)
         answer = {"status": "ok", "rows": len(first.rows.rows), "columns": first.rows.columns}
         return answer | {"cached": cached, "elapsed_ms": since(start)}
@@ -85,6 +89,7 @@ class GroupJudge:
                 golds.append(self._usable(run, sql)[0])
             except Failure:  # the metrics of that run stay 0
                 continue
+            self._largest = max(self._largest, len(golds[-1].rows.rows))
 
     def _usable(self, run: Run, sql: str) -> tuple[Gold, bool]:
         """The gold as that run needs it, and whether it was kept; raises Failure."""
@@ -110,13 +115,16 @@ class GroupJudge:
 
     def _prediction(self, sql: str) -> Frame:
         start = time.perf_counter()
-        answer = self._own.get(sql)
+        text = fold(sql)
+        answer = self._by_text.get(text)
         if answer is None:
             slow = self._golds[0][0].elapsed_ms > _SLOW_MS and self._untimed
             try:
                 answer = self._judge_once(sql) if slow else self._judge(sql)
             except Failure as failure:  # to open the file
                 answer = failed(failure)
+            if not answer.get("volatile"):
+                self._by_text[text] = answer
         return answer | {"elapsed_ms": since(start)}
 
     def _judge_once(self, sql: str) -> Frame:
@@ -192,7 +200,9 @@ class GroupJudge:
             raise Failure("no_sql", "nothing is left of the prediction")
         connection = self._connection("prediction", run.lenient_text)
         try:
-            return run_prediction(connection, prepared, run, golds, self._task.timeout_s)
+            return run_prediction(
+                connection, prepared, run, golds, self._largest, self._task.timeout_s
+            )
         except ComparisonTooHard as error:
             raise Failure("too_large", str(error)) from None
         except ENGINE_ERRORS as error:

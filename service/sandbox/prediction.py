@@ -15,7 +15,7 @@ from service.text2sql.compare.metrics import Comparison
 from service.text2sql.compare.rows import Judge
 
 _FIRST_BATCH, _BATCH = 64, 1024
-_TIES_S = 0.1
+_TIES_S = 0.02
 """A statement that takes longer is not run again to look for ties."""
 
 
@@ -42,9 +42,14 @@ class Judged(NamedTuple):
 
 
 def run_prediction(
-    connection: Connection, sql: str, run: Run, golds: Sequence[Gold], timeout_s: float
+    connection: Connection,
+    sql: str,
+    run: Run,
+    golds: Sequence[Gold],
+    largest: int,
+    timeout_s: float,
 ) -> Judged:
-    """Feed the rows to every judge until none is undecided.
+    """Feed the rows to every judge until none is undecided; `largest` is the most rows of a gold.
 
     Raises ENGINE_ERRORS, and ComparisonTooHard where the search for a match exceeds its bounds.
     """
@@ -56,12 +61,13 @@ def run_prediction(
             for name, comparison in run.comparisons
             for gold in golds
         ]
-        evidence = Evidence(columns, max(len(gold.rows.rows) for gold in golds))
-        size = _FIRST_BATCH
-        while undecided and (rows := cursor.fetchmany(size)):
+        evidence = Evidence(columns, largest)
+        size, rows = _FIRST_BATCH, None
+        while undecided and (rows is None or len(rows) == size):
+            size = _FIRST_BATCH if rows is None else _BATCH
+            rows = cursor.fetchmany(size)
             evidence.add(rows)
             undecided = [sure for sure in undecided if sure.judge.feed(rows)]
-            size = _BATCH
         evidence.whole = bool(undecided)
         cursor.close()
     finally:

@@ -1,7 +1,8 @@
 """Who waits for a worker, and who gets the one that is free.
 
 First come, first served, but for a short while a task that finds its database open or its gold kept
-goes before one that would have to open and run them anew.
+goes before one that would have to open and run them anew, and one on a database that no worker has
+before one whose database another has.
 """
 
 import asyncio
@@ -63,18 +64,22 @@ def choose(
     """
     now, shortest = time.monotonic(), float("inf")
     head: Choice | None = None
+    fresh: Choice | None = None
     for place, waiter in enumerate(waiting):
         if place >= _LOOKED_AT or (head and now - _head(head).since > _HEAD_WAITS_S):
             break
         worker = max(idle, key=waiter.fit)
+        fit = waiter.fit(worker)
+        elsewhere = max(map(waiter.fit, busy), default=0)
         patience_s = waiter.since + waiter.wanted.gold_s - now
-        if waiter.fit(worker) < 2 and patience_s > 0 and any(waiter.fit(w) == 2 for w in busy):
+        if fit < 2 and elsewhere == 2 and patience_s > 0:
             shortest = min(shortest, patience_s)
-        elif waiter.fit(worker) > 0:
+        elif fit > 0:
             return Choice(waiter, worker)
         else:
             head = head or Choice(waiter, worker)
-    return head or Choice(None, None, shortest)
+            fresh = fresh or (None if elsewhere else Choice(waiter, worker))
+    return fresh or head or Choice(None, None, shortest)
 
 
 def _head(choice: Choice) -> Waiter:

@@ -13,6 +13,7 @@ from service.errors import DatabaseUnusable, SettingsError, UnknownDatabase
 
 _LEVELS = 4  # of folders below a data folder
 _SQLITE_HEADER = b"SQLite format 3\0"
+_OWN = 4  # numbers of a signature that are the file's own; what follows is of files beside it
 _BESIDE = ("-wal", "-journal")  # where SQLite keeps changes that the file does not have yet
 
 
@@ -79,10 +80,16 @@ class DatabaseRegistry:
             self._checked[db_id] = signature
         return database
 
+    async def look(self, db_id: str) -> tuple[Database, str]:
+        """The database and its SHA-256, looked at once; raises as `get`."""
+        database = self.get(db_id)
+        known = self._hashes.get((db_id, self._checked[db_id][:_OWN]))
+        return database, known if known else await asyncio.to_thread(self.sha256, db_id)
+
     def sha256(self, db_id: str) -> str:
         """SHA-256 of the file's bytes, remembered until the file changes."""
         database = self.get(db_id)
-        key = (db_id, _signature(database))
+        key = (db_id, self._checked[db_id][:_OWN])
         if key not in self._hashes:
             with database.path.open("rb") as file:
                 self._hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -90,9 +97,7 @@ class DatabaseRegistry:
 
     async def sha256_async(self, db_id: str) -> str:
         """As sha256, without holding up the event loop while a large file is read."""
-        if (db_id, _signature(self._databases[db_id])) in self._hashes:
-            return self.sha256(db_id)
-        return await asyncio.to_thread(self.sha256, db_id)
+        return (await self.look(db_id))[1]
 
 
 def _sqlite_files(folder: Path, levels: int) -> Iterator[Path]:

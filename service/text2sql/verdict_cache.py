@@ -17,6 +17,7 @@ from service.text2sql.types import Metric, Robust
 
 _PASSING = frozenset({"timeout", "infra_error"})
 _ANSWER_BYTES = 900  # a small answer with its dictionary entries
+_ROW_BYTES = 600  # an example row of a difference: some cells, of which few are long texts
 _GROUP_BYTES = 1500
 
 
@@ -151,5 +152,6 @@ def _lasting(answer: Frame) -> bool:
 
 
 def _size(sql: str, answer: Frame) -> int:
-    examples = 0 if answer.get("diff") is None else len(str(answer["diff"]))
-    return _ANSWER_BYTES + len(sql) + 2 * examples
+    diff = answer.get("diff")
+    rows = len(diff["missing_rows"]) + len(diff["extra_rows"]) if diff else 0
+    return _ANSWER_BYTES + len(sql) + _ROW_BYTES * rows

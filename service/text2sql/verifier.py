@@ -44,8 +44,7 @@ class Verifier:
         DatabaseUnusable or NoFreeWorker; with `robust` also UnsupportedValue where there is no
         folder for copies, Unavailable and NoDiskSpace where they cannot be built.
         """
-        database = self._registry.get(task.db_id)
-        sha256 = await self._registry.sha256_async(task.db_id)
+        database, sha256 = await self._registry.look(task.db_id)
         sqls = [_sql(prediction, task.extract) for prediction in task.predictions]
         distinct = list(dict.fromkeys(sql for sql in sqls if sql is not None))
         key = self._key(task, sha256)

@@ -1,0 +1,38 @@
+"""One text for statements that differ only in what SQL does not look at. Standard library only.
+
+Outside quotes the case of ASCII letters, the length of runs of blanks and a last semicolon mean
+nothing to SQLite, so texts that fold to the same are the same statement and need one run. A model's
+samples often differ in no more than that.
+"""
+
+import re
+
+_QUOTE = re.compile(r"""['"`\[]""")
+_QUOTED = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\])""")
+# Comments, which end at line ends; a NUL; what Python takes for blanks and SQLite does not.
+_UNSURE = re.compile(r"--|/\*|[\0\x0b\x1c-\x1f]")
+
+
+def fold(sql: str) -> str:
+    """The text that stands for all like it; the text itself where that is not sure.
+
+    Letters beyond ASCII differ by case in names, so texts with such stand for themselves.
+    """
+    if not sql.isascii() or _UNSURE.search(sql):
+        return sql
+    if not _QUOTE.search(sql):
+        return _without_end(_folded(sql))
+    parts = _QUOTED.split(sql)
+    # The dots keep a blank beside a quote: x'41' is not x '41'.
+    parts[::2] = [_folded(f".{part}.") for part in parts[::2]]
+    parts[0] = parts[0].replace(". ", ".", 1)  # blanks before the first word
+    parts[-1] = _without_end(parts[-1].removesuffix("."))
+    return "\0".join(parts)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _without_end(text: str) -> str:
+    return text.rstrip(" ").removesuffix(";").rstrip(" ")
