@@ -69,7 +69,7 @@ async def _collect(lease: Lease, task: Frame, timeout_s: float, seen: dict[str, 
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        frame = await lease.receive(timeout_s, timeout_s)
+        frame = await lease.receive(timeout_s, lambda: timeout_s)
         for answer in frame["answers"]:
             # A file that cannot be opened is told in a frame without a name.
             seen |= answer if answer.keys() & {"run", "checks"} else {"run": answer}

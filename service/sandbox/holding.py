@@ -67,7 +67,7 @@ async def _collect(lease: Lease, holding: Holding, end: float, answers: list[Fra
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        frame = await lease.receive(budget_s + holding.timeout_s, _PATIENCE_S)
+        frame = await lease.receive(budget_s + holding.timeout_s, lambda: _PATIENCE_S)
         answers += frame["answers"]
 
 

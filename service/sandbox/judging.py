@@ -9,6 +9,7 @@ it is `exec_error` if it crashed the engine, `infra_error` if somebody killed th
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from service.errors import Unavailable
@@ -21,7 +22,7 @@ from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.waiting import Wanted
 
 _TRIES = 2
-_PATIENCE_S, _GOLD_PATIENCE_S = 0.15, 1.0
+_PATIENCE_S, _GOLD_PATIENCE_S = 0.01, 1.0
 _TIMES_GOLD = 4.0
 
 
@@ -150,7 +151,7 @@ class _Visit:
         while True:
             try:
                 left_s = max(0.0, min(wait_s, self._end - time.monotonic()))
-                return await lease.receive(left_s, self._patience_s)
+                return await lease.receive(left_s, partial(self._patience_s, lease))
             except WorkerDied:
                 self._at = max(self._taken, lease.place)
                 raise
@@ -175,13 +176,14 @@ class _Visit:
             self._answer(self._items[self._taken], answer)
             self._taken += 1
 
-    @property
-    def _patience_s(self) -> float:
-        """How long an item may take before others go first: a while, and more after slow golds."""
-        if self._taken < self._golds:
+    def _patience_s(self, lease: Lease) -> float:
+        """How long the running item may take before others go first: a while, more after slow
+        golds."""
+        if lease.place < self._golds:
             return max(_GOLD_PATIENCE_S, _TIMES_GOLD * self._group.gold_s)
-        slowest_ms: float = max(gold.get("elapsed_ms", 0.0) for gold in self._judged.golds.values())
-        return max(_PATIENCE_S, _TIMES_GOLD * max(slowest_ms / 1000, self._group.gold_s))
+        known_ms = [gold.get("elapsed_ms", 0.0) for gold in self._judged.golds.values()]
+        slowest_s = max([ms / 1000 for ms in known_ms], default=0.0)
+        return max(_PATIENCE_S, _TIMES_GOLD * max(slowest_s, self._group.gold_s))
 
     def _answer(self, item: tuple[str, int], answer: Frame) -> None:
         kind, place = item

@@ -1,10 +1,15 @@
 """A worker that is lent out for one task, and the slot that goes with it."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from service.sandbox.frames import Frame
 from service.sandbox.process import WorkerProcess
 from service.sandbox.waiting import Wanted
+
+_LOOK_S = 0.01
+_TIMES_PATIENCE = 2.0
 
 
 class Lender(Protocol):
@@ -27,9 +32,10 @@ class Lease:
         self.clean = True
         """False while a task is under way: the worker's state is then unknown."""
         self.overdue = False
-        """It has run for longer than its patience: its priority is lowered."""
+        """It has run for longer than its patience: its slot may go to somebody else."""
         self.aside = False
         """It has given its slot to somebody else, and runs on beside the slots."""
+        self._lowered = False
         self._pool = pool
         self._grace_s = grace_s
         self._wanted = wanted
@@ -46,20 +52,30 @@ class Lease:
         self.clean = False
         await self.worker.send(task | self._where)
 
-    async def receive(self, timeout_s: float, patience_s: float) -> Frame:
+    async def receive(self, timeout_s: float, patience_s: Callable[[], float]) -> Frame:
         """The next answers, in at most `timeout_s` and the grace; raises WorkerLate, WorkerDied.
 
-        After `patience_s` without one the worker has to let others go first.
+        A worker that has used the processor for longer than `patience_s()` without one may lose its
+        slot to whoever waits; twice as long, and every other process goes first. The patience
+        is asked for again and again, since it depends on the item that is running.
         """
-        frame = None
-        if not self.overdue and patience_s < timeout_s:
-            frame = await self.worker.receive_within(patience_s)
-            timeout_s -= patience_s
-            if frame is None:
-                self._pool.overdue(self)
-        frame = frame or await self.worker.receive(timeout_s + self._grace_s)
+        start_s, until = self.worker.cpu_s, time.monotonic() + timeout_s
+        while not self._lowered and (left_s := until - time.monotonic()) > 0:
+            frame = await self.worker.receive_within(min(left_s, _LOOK_S))
+            if frame is not None:
+                self.clean = "end" in frame
+                return frame
+            self._judge_patience(self.worker.cpu_s - start_s, patience_s())
+        frame = await self.worker.receive(max(0.0, until - time.monotonic()) + self._grace_s)
         self.clean = "end" in frame
         return frame
+
+    def _judge_patience(self, used_s: float, patience_s: float) -> None:
+        if used_s > patience_s and not self.overdue:
+            self._pool.overdue(self)
+        if used_s > _TIMES_PATIENCE * patience_s:
+            self.worker.lower_priority()
+            self._lowered = True
 
     async def renew(self) -> None:
         """Kill the worker and take a new one; raises Unavailable if none can be started."""
@@ -67,4 +83,4 @@ class Lease:
         self.worker = await self._pool.replacement(self.worker)
         self.worker.learn(self._wanted.keys)
         self.clean = True
-        self.overdue = False
+        self.overdue = self._lowered = False

@@ -30,5 +30,5 @@ class Limits:
     take quadratic time; 32,768 aggregates, which overran SQLite before 3.50.2, need 300 kB."""
     memory_mb: int = 1024
     """Address space of a worker process (RLIMIT_AS)."""
-    kill_grace_s: float = 1.0
+    kill_grace_s: float = 0.3
     """Seconds beyond the deadline before the parent kills the worker."""

@@ -2,9 +2,9 @@
 
 There are as many slots as workers were asked for. A lease keeps its slot while its worker is
 replaced, so a task that loses its worker does not queue again. A lease whose statement takes long
-runs on at the lowest priority, and gives its slot to whoever waits: endless statements neither
-block the queue nor take the processor from the others. There is a bound on those too; beyond it
-they keep their slots. Whoever waits, waits for a bounded time in a bounded queue.
+gives its slot to whoever waits and runs on, in the end at the lowest priority: endless statements
+neither block the queue nor take the processor from the others. There is a bound on those too;
+beyond it they keep their slots. Whoever waits, waits for a bounded time in a bounded queue.
 """
 
 import asyncio
@@ -21,8 +21,11 @@ from service.sandbox.process import WorkerProcess
 from service.sandbox.waiting import Waiter, Wanted, choose
 
 _RESTART_PAUSE_S = 0.5
-_ASIDE = 4  # leases beside the slots, for each slot
-_SPARE = 1  # workers that are kept beyond the slots while leases are aside
+_ASIDE = 8  # leases beside the slots, for each slot
+SPARE = 2
+"""Idle workers beyond the slots: who finds all slots taken by long statements need not wait for a
+process to start."""
+_STARTING = 2  # processes that start at once: more would keep the others from the processor
 
 
 class Pool:
@@ -48,7 +51,7 @@ class Pool:
 
     async def start(self) -> None:
         """Start the workers; raises Unavailable, and leaves none behind, if one cannot start."""
-        starts = [WorkerProcess.start(self.limits) for _ in range(self._size)]
+        starts = [WorkerProcess.start(self.limits) for _ in range(self._size + SPARE)]
         results = await asyncio.gather(*starts, return_exceptions=True)
         self._idle = [worker for worker in results if isinstance(worker, WorkerProcess)]
         for failure in results:
@@ -60,6 +63,8 @@ class Pool:
     async def close(self) -> None:
         """Kill every worker and refuse whoever waits."""
         self._closing = True
+        if self._wake:
+            self._wake.cancel()
         while self._waiting:
             _refuse(self._waiting.popleft(), _stopping())
         workers = [*self._idle, *(lease.worker for lease in self._leases)]
@@ -69,8 +74,8 @@ class Pool:
             await asyncio.gather(*self._background, return_exceptions=True)
 
     def pids(self) -> list[int]:
-        """Process ids of the workers that are alive."""
-        workers = [*self._idle, *(lease.worker for lease in self._leases)]
+        """Process ids of the workers that are alive, busy ones first."""
+        workers = [*(lease.worker for lease in self._leases), *self._idle]
         return [worker.pid for worker in workers if worker.exit_code is None]
 
     @property
@@ -107,17 +112,19 @@ class Pool:
         await worker.kill()
         self.replaced += 1
         self._refuse_if_closing()
-        new = self._idle.pop() if len(self._idle) > self._slots else None
-        new = new or await WorkerProcess.start(self.limits)
+        if len(self._idle) > self._slots:
+            new = self._idle.pop()
+            self._start_spare()
+        else:
+            new = await WorkerProcess.start(self.limits)
         if self._closing:
             await new.kill()
             self._refuse_if_closing()
         return new
 
     def overdue(self, lease: Lease) -> None:
-        """Lower the lease's priority; its slot goes to the next who waits."""
+        """The lease's slot may go to the next who waits."""
         lease.overdue = True
-        lease.worker.lower_priority()
         self._dispatch()
 
     # -- the queue ---------------------------------------------------------------------------
@@ -163,7 +170,7 @@ class Pool:
             if not self._slots and not self._set_aside():
                 return
             if not self._idle:
-                self._start_another()
+                self._start_spare()
                 return
             busy = [lease.worker for lease in self._leases]
             choice = choose(self._waiting, self._idle, busy)
@@ -183,6 +190,7 @@ class Pool:
             if lease.overdue and not lease.aside:
                 lease.aside = True
                 self._slots += 1
+                self._start_spare()
                 return True
         return False
 
@@ -211,7 +219,7 @@ class Pool:
                     await lease.worker.kill()
                     self.replaced += 1
                     del self._leases[lease]
-                    self._prune()
+                    self._start_spare()
                     return self._dispatch()
                 worker = await self.replacement(lease.worker)
                 del self._leases[lease]
@@ -227,18 +235,17 @@ class Pool:
         self._slots += not lease.aside
 
     def _keep(self, worker: WorkerProcess) -> None:
-        """One more idle worker; what is then too many ends."""
-        self._idle.append(worker)
-        self._prune()
+        """One more idle worker, unless there are enough."""
+        if len(self._idle) < self._slots + SPARE:
+            self._idle.append(worker)
+        else:
+            self._in_background(worker.kill())
         self._dispatch()
 
-    def _prune(self) -> None:
-        while len(self._idle) > self._slots + (_SPARE if self.aside else 0):
-            self._in_background(self._idle.pop(0).kill())
-
-    def _start_another(self) -> None:
-        """A worker for a slot that has none, since the slot's lease was set aside."""
-        if self._starting < self._slots:
+    def _start_spare(self) -> None:
+        """Workers for slots that have none, since their leases were set aside, and the spare ones."""
+        missing = self._slots + SPARE - len(self._idle)
+        while self._starting < min(missing, _STARTING):
             self._starting += 1
             self._in_background(self._start_one())
 
@@ -246,15 +253,15 @@ class Pool:
         try:
             worker = await WorkerProcess.start(self.limits)
         except (Unavailable, OSError):
-            await asyncio.sleep(_RESTART_PAUSE_S)
+            # Short of memory or processes: whoever ends gives back a worker; then again.
+            self._wake_in(_RESTART_PAUSE_S)
             return
         finally:
             self._starting -= 1
-            if not self._closing:
-                asyncio.get_running_loop().call_soon(self._dispatch)
         if self._closing:
             return await worker.kill()
         self._keep(worker)
+        self._start_spare()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
