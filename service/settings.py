@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     ] = 64
 
     workers: Annotated[
-        int, Field(ge=1, le=256, description="SQL worker processes; default: CPU cores.")
+        int, Field(ge=1, le=256, description="SQL statements that run at once; default: CPU cores.")
     ] = Field(default_factory=lambda: os.cpu_count() or 1)
     worker_memory_mb: Annotated[
         int, Field(ge=128, le=65_536, description="Address space of one worker, MiB.")
@@ -75,10 +75,10 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=1_000_000, description="Questions in one /audit request.")
     ] = 20_000
     query_timeout_s: Annotated[
-        float, Field(gt=0, le=3600, description="Longest run of one prediction, seconds.")
+        float, Field(gt=0, le=3600, description="Processor time of one prediction, seconds.")
     ] = 30.0
     gold_timeout_s: Annotated[
-        float, Field(gt=0, le=3600, description="Longest run of one gold query, seconds.")
+        float, Field(gt=0, le=3600, description="Processor time of one gold query, seconds.")
     ] = 60.0
 
     group_timeout_s: Annotated[

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
+from service.sandbox.pool import SPARE
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.policy import Policy
 from service.text2sql.types import Verdict, VerifyReport, VerifyTask
@@ -46,6 +47,7 @@ class Arena:
         self.path = write_database(root / "data" / "shop" / "shop.sqlite", script)
         self.data = root / "data"
         self.executor = Executor(workers=workers, limits=limits)
+        self._workers = workers
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "Arena":
@@ -64,6 +66,8 @@ class Arena:
             with suppress(ProcessLookupError):  # gone by itself meanwhile
                 os.kill(pid, signal.SIGKILL)
         self.check_honest()
+        while len(self.executor.pids()) < self._workers + SPARE:
+            self._pause(0.02)
 
     async def during(self, db_id: str, sql: str, act: Callable[[], object]) -> VerifyReport:
         """The report on a prediction under which something happens to the file."""

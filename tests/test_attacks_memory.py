@@ -75,7 +75,7 @@ def test_a_caller_that_goes_away_amid_a_large_answer_frees_the_worker(arena: Are
 
 
 def test_workers_gain_no_rights_and_are_the_first_to_go(arena: Arena) -> None:
-    [worker] = workers()
+    worker = workers()[0]
     with open(f"/proc/{worker.pid}/status") as file:
         status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
     assert status["NoNewPrivs"] == "1"
@@ -86,7 +86,7 @@ def test_workers_gain_no_rights_and_are_the_first_to_go(arena: Arena) -> None:
 
 
 def test_workers_inherit_no_descriptor_of_the_service(arena: Arena) -> None:
-    [worker] = workers()
+    worker = workers()[0]
     mine = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _open(fd)}
     theirs = {os.readlink(f"/proc/{worker.pid}/fd/{fd}") for fd in _descriptors(worker.pid)}
     shared = {

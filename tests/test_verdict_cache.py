@@ -234,18 +234,32 @@ def test_those_who_wait_get_what_is_not_kept_too(room: int) -> None:
     assert worker.asked == ([["a"]] if room == 0 else [])
 
 
-@pytest.mark.parametrize("how", ["cancelled", "failed"])
-def test_when_the_one_who_works_gives_up_one_of_those_who_wait_does_the_work(how: str) -> None:
+def test_who_waits_for_work_that_fails_is_told_at_once() -> None:
     async def main() -> None:
-        gate = Gate(NoFreeWorker("full") if how == "failed" else None)
+        gate = Gate(NoFreeWorker("full"))
         owner = asyncio.create_task(cache.answers(_key(), ["a"], gate))
         await gate.begun.wait()
         others = [asyncio.create_task(cache.answers(_key(), ["a"], worker)) for _ in range(3)]
         await asyncio.sleep(0)
-        if how == "cancelled":
-            owner.cancel()
         gate.open.set()
-        with pytest.raises(asyncio.CancelledError if how == "cancelled" else NoFreeWorker):
+        ended = await asyncio.gather(owner, *others, return_exceptions=True)
+        assert [type(end) for end in ended] == [NoFreeWorker] * 4
+
+    cache, worker = VerdictCache(MEGABYTE), Worker()
+    _run(main())
+    assert worker.asked == []
+
+
+def test_when_the_one_who_works_gives_up_one_of_those_who_wait_does_the_work() -> None:
+    async def main() -> None:
+        gate = Gate(None)
+        owner = asyncio.create_task(cache.answers(_key(), ["a"], gate))
+        await gate.begun.wait()
+        others = [asyncio.create_task(cache.answers(_key(), ["a"], worker)) for _ in range(3)]
+        await asyncio.sleep(0)
+        owner.cancel()
+        gate.open.set()
+        with pytest.raises(asyncio.CancelledError):
             await owner
         for found in await asyncio.gather(*others):
             assert found.predictions == {"a": _answer()}

@@ -1,12 +1,14 @@
 """The connections that one worker keeps open, least recently used leaving first."""
 
+import os
 import resource
 import sqlite3
 import sys
 from collections import OrderedDict
 
+from service.sandbox.fileversion import version_of
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import Connection, failure_of, mapped_bytes, size_of
+from service.sandbox.sqlite import Connection, Failure, failure_of, mapped_bytes, size_of
 
 _OPEN = 256
 Key = tuple[str, str, str, bool]
@@ -39,11 +41,14 @@ class Connections:
         return found
 
     def _make(self, key: Key, lenient_text: bool) -> Connection:
+        mapped = mapped_bytes(size_of(key[0]))
+        self._map(mapped)
         try:
-            self._map(mapped_bytes(size_of(key[0])))
             made = Connection(key[0], self._limits, lenient_text=lenient_text)
-        except sqlite3.Error as error:
-            raise failure_of(error) from None
+            _must_be(key[0], key[1])
+        except (sqlite3.Error, Failure) as error:
+            self._map(-mapped)
+            raise error if isinstance(error, Failure) else failure_of(error) from None
         self._open[key] = made
         self._cached_bytes += made.cached_bytes
         while len(self._open) > 2 and self._too_many():
@@ -66,4 +71,15 @@ class Connections:
         if more_bytes and sys.platform == "linux":
             most = self._limits.memory_mb * 2**20 + self._mapped_bytes
             hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+            soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _must_be(path: str, version: str) -> None:
+    """Raises Failure where the file is no longer the one that was asked for."""
+    try:
+        found = version_of(os.stat(path))
+    except OSError as error:
+        raise Failure("infra_error", f"the database file is gone: {error.strerror}") from None
+    if version != found:
+        raise Failure("infra_error", "the database file was replaced just now")

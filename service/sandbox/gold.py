@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from service.sandbox.limits import Limits
@@ -56,6 +56,13 @@ class GoldCache:
         if found is not None:
             self._kept.move_to_end(key)
         return found
+
+    def forget_but(self, used: Collection[Key]) -> bool:
+        """Let go of all others, where memory is short; False if there are none."""
+        others = [key for key in self._kept if key not in used]
+        for key in others:
+            self._bytes -= self._kept.pop(key).rows.size
+        return bool(others)
 
     def keep(self, key: Key, gold: Gold) -> None:
         """Keep it, and let go of the oldest ones over the bound."""

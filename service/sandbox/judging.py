@@ -37,6 +37,7 @@ class Group:
     gold_timeout_s: float
     group_timeout_s: float
     diff_rows: int = 3
+    by_width: bool = False
     gold_s: float = 0.0
     """Seconds that the golds took when they were last run, 0 if that is not known."""
 
@@ -114,6 +115,7 @@ class _Visit:
             "timeout_s": group.timeout_s,
             "gold_timeout_s": group.gold_timeout_s,
             "diff_rows": group.diff_rows,
+            "by_width": group.by_width,
         }
         await lease.ask(task)
         frame: Frame = {}
@@ -134,8 +136,12 @@ class _Visit:
 
     def nothing_left(self) -> bool:
         """True when every prediction is judged, or no gold can be."""
-        all_failed = all(_failed(self._judged.golds.get(n)) for n in range(len(self._group.golds)))
-        return all_failed or len(self._judged.predictions) == len(self._group.predictions)
+        golds = [self._judged.golds.get(n) for n in range(len(self._group.golds))]
+        if None in golds:
+            return False
+        return all(map(_failed, golds)) or len(self._judged.predictions) == len(
+            self._group.predictions
+        )
 
     def give_up(self) -> Judged:
         """The rest cannot be judged any more: masked, to be sent again."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import DatabaseUnusable, NoFreeWorker, Unavailable
+from service.sandbox.fileversion import version_of
 from service.sandbox.lease import Lease
 from service.sandbox.limits import Limits
 from service.sandbox.process import WorkerProcess
@@ -51,7 +52,7 @@ class Pool:
 
     async def start(self) -> None:
         """Start the workers; raises Unavailable, and leaves none behind, if one cannot start."""
-        starts = [WorkerProcess.start(self.limits) for _ in range(self._size + SPARE)]
+        starts = [self._started() for _ in range(self._size + SPARE)]
         results = await asyncio.gather(*starts, return_exceptions=True)
         self._idle = [worker for worker in results if isinstance(worker, WorkerProcess)]
         for failure in results:
@@ -96,11 +97,19 @@ class Pool:
     @asynccontextmanager
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
         """Borrow a worker; raises NoFreeWorker, DatabaseUnusable, or Unavailable while closing."""
-        version = file_version(Path(wanted.path))
+        file_version(Path(wanted.path))  # refused before it waits for nothing
         worker = await self._take(wanted)
+        try:
+            # Only now, since the file may have been replaced while the task waited.
+            version = file_version(Path(wanted.path))
+        except DatabaseUnusable:
+            self._slots += 1
+            self._keep(worker)
+            raise
         lease = Lease(worker, self, wanted, version, self.limits.kill_grace_s)
         self._leases[lease] = None
         try:
+            self._refuse_if_closing()  # it may have begun between the worker's choice and now
             if lease.worker.exit_code is not None:
                 await lease.renew()  # killed while it was idle
             yield lease
@@ -112,15 +121,36 @@ class Pool:
         await worker.kill()
         self.replaced += 1
         self._refuse_if_closing()
-        if len(self._idle) > self._slots:
-            new = self._idle.pop()
-            self._start_spare()
-        else:
-            new = await WorkerProcess.start(self.limits)
+        new = await self._spare() or await self._started()
         if self._closing:
             await new.kill()
             self._refuse_if_closing()
         return new
+
+    async def _spare(self) -> WorkerProcess | None:
+        """An idle worker that no slot needs. It is asked first: who killed one may have killed all,
+        and two dead workers in a row would be held against the statement."""
+        while len(self._idle) > self._slots:
+            worker = self._idle.pop()
+            self._start_spare()
+            if await worker.answers():
+                return worker
+            self._in_background(worker.kill())
+        return None
+
+    async def _started(self) -> WorkerProcess:
+        """A new worker, whose end will be noticed; raises Unavailable."""
+        worker = await WorkerProcess.start(self.limits)
+        self._in_background(self._watch(worker))
+        return worker
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        await worker.ended()
+        if worker in self._idle:
+            self._idle.remove(worker)
+            self.replaced += 1
+            self._start_spare()
+            self._dispatch()
 
     def overdue(self, lease: Lease) -> None:
         """The lease's slot may go to the next who waits."""
@@ -243,15 +273,15 @@ class Pool:
         self._dispatch()
 
     def _start_spare(self) -> None:
-        """Workers for slots that have none, since their leases were set aside, and the spare ones."""
+        """Workers for slots that have none since their leases are aside, and the spare ones."""
         missing = self._slots + SPARE - len(self._idle)
-        while self._starting < min(missing, _STARTING):
+        while self._starting < min(missing, _STARTING) and not self._closing:
             self._starting += 1
             self._in_background(self._start_one())
 
     async def _start_one(self) -> None:
         try:
-            worker = await WorkerProcess.start(self.limits)
+            worker = await self._started()
         except (Unavailable, OSError):
             # Short of memory or processes: whoever ends gives back a worker; then again.
             self._wake_in(_RESTART_PAUSE_S)
@@ -290,4 +320,4 @@ def file_version(path: Path) -> str:
         raise DatabaseUnusable(
             f"the database file of {path.stem!r} cannot be read: {error.strerror}", param="db_id"
         ) from error
-    return f"{stat.st_dev}-{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
+    return version_of(stat)

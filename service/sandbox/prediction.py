@@ -9,6 +9,7 @@ from service.sandbox.limits import Limits
 from service.sandbox.plan import Run
 from service.sandbox.sqlite import Connection
 from service.sandbox.ties import limit_cuts_ties
+from service.text2sql.compare.budget import ComparisonTooHard
 from service.text2sql.compare.difference import difference
 from service.text2sql.compare.evidence import Evidence
 from service.text2sql.compare.metrics import Comparison
@@ -81,7 +82,12 @@ def _values(undecided: list[Sure], first: str, values: dict[str, float]) -> Sure
     """Fill in the best value of each metric; returns the match by the first one."""
     matched = None
     for sure in undecided:
-        value = sure.judge.value()
+        try:
+            value = sure.judge.value()
+        except ComparisonTooHard:
+            if sure.metric == first:
+                raise
+            continue  # another metric's trouble
         if value > values[sure.metric]:
             values[sure.metric] = value
         if value == 1 and matched is None and sure.metric == first:

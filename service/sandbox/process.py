@@ -27,6 +27,8 @@ _PROGRAM = (
 _START_TIMEOUT_S = 30.0
 _SEND_TIMEOUT_S = 5.0
 _STALL_S = 0.25
+_STOPPED = frozenset({"T", "t"})  # by a signal, by a debugger
+_PING_S = 1.0
 _KNOWN = 1024
 _LOWEST_PRIORITY = 19
 _MAX_FRAME_BYTES = 32 * 2**20  # what a worker may have to say, far beyond any honest answer
@@ -81,6 +83,9 @@ class WorkerProcess:
                 f"a SQL worker process cannot start (exit code {worker.exit_code}); "
                 f"is VERISQL_WORKER_MEMORY_MB={limits.memory_mb} enough?"
             ) from error
+        except asyncio.CancelledError:
+            await asyncio.shield(worker.kill())
+            raise
         worker.engine_version = hello["sqlite"]
         return worker
 
@@ -93,6 +98,18 @@ class WorkerProcess:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.returncode
+
+    async def answers(self) -> bool:
+        """Whether it takes a task and answers, while it has nothing else to do."""
+        try:
+            await self.send({"op": "ping"})
+            return await self.receive_within(_PING_S) is not None
+        except WorkerDied:
+            return False
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        await self._process.wait()
 
     @property
     def place(self) -> int:
@@ -123,7 +140,7 @@ class WorkerProcess:
             # It may have answered in time while this event loop was busy with something else.
             return await self._receive(_STALL_S)
         except TimeoutError as error:
-            if _is_stopped(self.pid):
+            if _state(self.pid) in _STOPPED:
                 raise WorkerDied(None) from error
             raise WorkerLate from error
 
@@ -243,10 +260,10 @@ def _decoded(body: bytes) -> Frame:
     return frame
 
 
-def _is_stopped(pid: int) -> bool:
-    """True if a signal or a debugger holds the process; where /proc does not say, it is not."""
+def _state(pid: int) -> str:
+    """The letter of the process's state in proc(5); empty where /proc does not say."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] in {"T", "t"}
+        return ""
+    return status.rpartition(")")[2].split()[0]

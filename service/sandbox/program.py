@@ -55,11 +55,17 @@ class KnownPrograms:
     """The answers of one group that need no run: to the golds' own programs, and to those seen."""
 
     def __init__(
-        self, connection: Connection, run: Run, golds: Sequence[Gold], diff_rows: int
+        self,
+        connection: Connection,
+        run: Run,
+        golds: Sequence[Gold],
+        diff_rows: int,
+        by_width: bool,
     ) -> None:
         self._run = run
         self._golds = golds
         self._diff_rows = diff_rows
+        self._by_width = by_width and run.arity_decides
         self._metrics = [name for name, _ in run.comparisons]
         self._answers: dict[Program, Frame] = {}
         for gold in golds:
@@ -80,7 +86,7 @@ class KnownPrograms:
 
     def _wrong_width(self, columns: int) -> bool:
         widths = (gold.rows.columns != columns and gold.rows.rows for gold in self._golds)
-        return self._run.arity_decides and all(widths)
+        return self._by_width and all(widths)
 
     def _other_width(self, columns: int) -> Frame:
         answer: Frame = {"status": "ok"}

@@ -32,7 +32,11 @@ _VOLATILE_FUNCTIONS = frozenset(
     "changes total_changes last_insert_rowid".split()
 )
 _CLOCK_FUNCTIONS = frozenset("date time datetime julianday unixepoch strftime timediff".split())
-_NOW = re.compile(r"['\"]now['\"]|\b(?:date|time|datetime|julianday|unixepoch)\s*\(\s*\)", re.I)
+_NOW = re.compile(
+    r"""['"](?:now|subsec(?:ond)?)['"]|\b(?:date|time|datetime|julianday|unixepoch)\s*\(\s*\)"""
+    r"""|\bstrftime\s*\(\s*'[^']*'\s*\)""",
+    re.IGNORECASE,
+)
 _HANDLER_OPS = 5_000  # virtual machine steps between two looks at the clock, well under 1 ms
 _CACHE = 2 * 2**20  # SQLite's own default for one connection; more is slower on large files
 _LARGE_FILE = 16 * 2**20

@@ -15,6 +15,7 @@ from service.sandbox.process import WorkerProcess
 Known = tuple[str, ...]
 _LOOKED_AT = 32  # of those who wait
 _HEAD_WAITS_S = 0.25
+_LONGEST_PATIENCE_S = 2.0
 
 
 class Wanted(NamedTuple):
@@ -71,7 +72,7 @@ def choose(
         worker = max(idle, key=waiter.fit)
         fit = waiter.fit(worker)
         elsewhere = max(map(waiter.fit, busy), default=0)
-        patience_s = waiter.since + waiter.wanted.gold_s - now
+        patience_s = waiter.since + min(waiter.wanted.gold_s, _LONGEST_PATIENCE_S) - now
         if fit < 2 and elsewhere == 2 and patience_s > 0:
             shortest = min(shortest, patience_s)
         elif fit > 0:

@@ -3,7 +3,7 @@
 Started by process.py with an empty environment. It can write no file (RLIMIT_FSIZE 0), use no more
 memory than its share, gain no rights, and ends with its parent. Where the machine runs out of
 memory, the kernel takes a worker before it takes the service. Answers leave in batches: one frame
-for many quick statements, but none waits while a slow one runs.
+for many quick statements.
 """
 
 import ctypes
@@ -28,7 +28,10 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _LONG_S = 0.05  # such a task may have used much memory, and does not mind a millisecond more
 BATCH_S = 0.005
-"""Answers are held back no longer than this before the next statement starts, seconds."""
+"""Answers that are older than this, seconds, are sent before the next statement starts."""
+# Only the parent of a group can tell which item was running (judging.py); of these it wants each
+# answer at once. Everything else has one answer.
+_HOLD_S = {"verify": BATCH_S, "examine": 0.0, "robust": 0.0}
 
 
 def main(limits_json: str, progress_descriptor: str) -> None:
@@ -51,9 +54,7 @@ def _serve(tasks: Tasks, progress: Progress, inbox: BinaryIO, outbox: BinaryIO) 
     _send(outbox, tasks.hello())
     while (task := frames.read(inbox)) is not None:
         start = time.monotonic()
-        # Only the parent of a group can tell which item was running (judging.py).
-        hold_s = BATCH_S if task["op"] == "verify" else 0.0
-        _answer(tasks.run(task), progress, outbox, hold_s)
+        _answer(tasks.run(task), progress, outbox, _HOLD_S.get(task["op"], float("inf")))
         if time.monotonic() - start > _LONG_S:
             give_back()
 

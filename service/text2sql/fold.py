@@ -14,18 +14,17 @@ _UNSURE = re.compile(r"--|/\*|[\0\x0b\x1c-\x1f]")
 
 
 def fold(sql: str) -> str:
-    """The text that stands for all like it; the text itself where that is not sure.
+    """The text that stands for all like it; the text itself, marked, where that is not sure.
 
     Letters beyond ASCII differ by case in names, so texts with such stand for themselves.
     """
     if not sql.isascii() or _UNSURE.search(sql):
-        return sql
+        return f"\0{sql}"
     if not _QUOTE.search(sql):
         return _without_end(_folded(sql))
-    parts = _QUOTED.split(sql)
+    parts = _QUOTED.split(sql.lstrip(" \t\n\f\r"))
     # The dots keep a blank beside a quote: x'41' is not x '41'.
     parts[::2] = [_folded(f".{part}.") for part in parts[::2]]
-    parts[0] = parts[0].replace(". ", ".", 1)  # blanks before the first word
     parts[-1] = _without_end(parts[-1].removesuffix("."))
     return "\0".join(parts)
 

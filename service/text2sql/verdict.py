@@ -52,6 +52,8 @@ def verdict_of(
     get = answer.get
     metrics = get("metrics") or dict.fromkeys(task.metrics, 0.0)
     status = _status(answer["status"], task.metrics[0], metrics)
+    if status == "mismatch" and (unknown := _gold_unknown(answers)):
+        status = unknown  # it might have matched that gold
     flags: list[Flag] = get("flags") or []
     refused = reject_flags.intersection(flags) if flags and status == "match" else frozenset()
     # What only this database's data makes equal earns nothing, by whatever metric.
@@ -76,6 +78,14 @@ def verdict_of(
         get("timing"),
         get("robust"),
     )
+
+
+def _gold_unknown(answers: Answers) -> Status | None:
+    """How one of several golds failed without any fault of its own, if one did."""
+    for gold in answers.golds.values():
+        if gold["status"] in ("timeout", "infra_error"):
+            return cast(Status, _GOLD_STATUS[gold["status"]])
+    return None
 
 
 def _refusal(flags: frozenset[Flag]) -> str:

@@ -11,13 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from service.errors import VeriSQLError
 from service.sandbox.frames import Frame
 from service.sandbox.judging import Judged
 from service.text2sql.types import Metric, Robust
 
+_WHOLE: Frame = {"complete": True}
 _PASSING = frozenset({"timeout", "infra_error"})
 _ANSWER_BYTES = 900  # a small answer with its dictionary entries
 _ROW_BYTES = 600  # an example row of a difference: some cells, of which few are long texts
+_COUNTEREXAMPLE_ROWS = 12  # three on each side, of cells that may be longer
+_EXAMPLES = ("missing_rows", "extra_rows")
 _GROUP_BYTES = 1500
 
 
@@ -31,6 +35,8 @@ class GroupKey(NamedTuple):
     gold_timeout_s: float
     diff_rows: int
     robust: Robust | None = None
+    by_width: bool = False
+    """A prediction of a slow group may be called a mismatch by its number of columns, unrun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,9 @@ class VerdictCache:
     async def answers(self, key: GroupKey, predictions: Sequence[str], work: Work) -> Answers:
         """Answers to distinct predictions, each run at most once; raises what `work` raises.
 
-        `work` is given those predictions that nobody has judged and nobody is judging. Where a
-        caller that others wait for gives up, one of them does the work. No predictions are answered
-        where no gold is usable.
+        `work` is given those predictions that nobody has judged and nobody is judging. Who waits
+        for another caller gets its error too; where that one gives up, one of them does the work.
+        No predictions are answered where no gold is usable.
         """
         group = self._group(key)
         known = group.predictions
@@ -100,6 +106,10 @@ class VerdictCache:
             self._keep(key, group, answers)
             future.set_result(answers)
             return answers
+        except VeriSQLError as error:
+            future.set_exception(error)
+            future.exception()  # looked at, also where nobody waits
+            raise
         finally:
             for sql in mine:
                 del group.running[sql]
@@ -115,9 +125,11 @@ class VerdictCache:
         return group
 
     def _keep(self, key: GroupKey, group: _Group, answers: Answers) -> None:
-        if all(gold["status"] not in _PASSING for gold in answers.golds.values()):
-            for n, gold in answers.golds.items():  # the first one knows how long it takes
-                group.golds.setdefault(n, gold | {"cached": True})
+        # A gold that might do next time could match what no other gold matches now.
+        if any(gold["status"] in _PASSING for gold in answers.golds.values()):
+            return
+        for n, gold in answers.golds.items():  # the first one knows how long it takes
+            group.golds.setdefault(n, gold | {"cached": True})
         kept = {sql: a for sql, a in answers.predictions.items() if _lasting(a)}
         group.predictions.update(kept)
         if self._groups.get(key) is group:  # else it has left meanwhile
@@ -148,10 +160,14 @@ async def _joined(running: "asyncio.Future[Answers]") -> Answers:
 
 
 def _lasting(answer: Frame) -> bool:
-    return answer["status"] not in _PASSING and not answer.get("volatile")
+    if answer["status"] in _PASSING or answer.get("volatile"):
+        return False
+    return bool(answer.get("robust", _WHOLE)["complete"])
 
 
 def _size(sql: str, answer: Frame) -> int:
     diff = answer.get("diff")
-    rows = len(diff["missing_rows"]) + len(diff["extra_rows"]) if diff else 0
+    rows = sum(len(diff.get(name, ())) for name in _EXAMPLES) if diff else 0
+    if (answer.get("robust") or {}).get("counterexample"):
+        rows += _COUNTEREXAMPLE_ROWS
     return _ANSWER_BYTES + len(sql) + _ROW_BYTES * rows

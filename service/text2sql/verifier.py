@@ -15,6 +15,8 @@ from service.text2sql.types import Extract, Robust, VerifyReport, VerifyTask
 from service.text2sql.verdict import gold_report, verdict_of
 from service.text2sql.verdict_cache import GroupKey, VerdictCache
 
+_ERRORS_EARN_AS_MISSES = ("execution", "skyrl")
+
 
 class Verifier:
     """Judges predictions by running them, in the sandbox, against a registered database."""
@@ -51,6 +53,9 @@ class Verifier:
 
         async def work(predictions: Sequence[str]) -> Judged:
             judged = await judge(self._executor, database.path, self._group(key, predictions))
+            if (await self._registry.look(task.db_id))[1] != sha256:
+                for answer in judged.predictions.values():
+                    answer["volatile"] = True  # of another file than the cache would say
             if key.robust and judged.predictions:
                 await self._on_copies(database, key, key.robust, predictions, judged)
             return judged
@@ -98,6 +103,7 @@ class Verifier:
             gold_timeout_s=limits.gold_timeout_s,
             diff_rows=task.diff_rows,
             robust=task.robust,
+            by_width=task.reward in _ERRORS_EARN_AS_MISSES,
         )
 
     def _group(self, key: GroupKey, predictions: Sequence[str]) -> Group:
@@ -109,6 +115,7 @@ class Verifier:
             gold_timeout_s=key.gold_timeout_s,
             group_timeout_s=self._executor.limits.group_timeout_s,
             diff_rows=key.diff_rows,
+            by_width=key.by_width,
             gold_s=self.cache.gold_s(key),
         )
 
