@@ -26,7 +26,7 @@ def test_verify_answers_in_order_with_every_promised_field(client: TestClient) -
     assert [v["status"] for v in answer["verdicts"]] == ["mismatch", "match", "forbidden", "match"]
     assert set(answer["verdicts"][0]) == {
         "status", "reward", "masked", "retryable", "metrics", "components", "flags", "sql", "rows",
-        "elapsed_ms", "cached", "message", "diff",
+        "elapsed_ms", "cached", "message", "diff", "timing", "robust",
     }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_prometheus_counts_requests_and_verdicts(client: TestClient) -> None:
     assert 'verisql_verdicts_total{status="mismatch"}' in text
     assert 'verisql_requests_total{method="POST",path="/verify",status="200"}' in text
     assert 'path="(none)",status="404"' in text
-    assert "verisql_workers_alive 2.0" in text
+    assert "verisql_workers_alive 4.0" in text
 
 
 def test_a_log_line_is_json_with_its_request_and_data() -> None:

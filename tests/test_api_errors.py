@@ -45,7 +45,7 @@ BAD_VERIFY: list[tuple[dict[str, Any], int, str, str]] = [
     ({"metrics": ["bird_ex", "bird_ex"]}, 422, "invalid_request", "metrics"),
     ({"metrics": ["accuracy"]}, 422, "invalid_request", "metrics.0"),
     ({"extract": "json"}, 422, "invalid_request", "extract"),
-    ({"reward": "arctic"}, 422, "invalid_request", "reward"),
+    ({"reward": "artic"}, 422, "invalid_request", "reward"),
     ({"timeout_s": 0}, 422, "invalid_request", "timeout_s"),
     ({"timeout_s": "soon"}, 422, "invalid_request", "timeout_s"),
     ({"predicitons": []}, 422, "invalid_request", "predicitons"),

@@ -139,12 +139,15 @@ def test_an_unstoppable_function_ends_at_the_deadline(shop: Path) -> None:
         result = await _query(executor, shop, UNSTOPPABLE)
         elapsed = time.monotonic() - start
         assert await _honest(executor, shop)
+        async with asyncio.timeout(10):  # spare workers serve while the late one is replaced
+            while executor.pids() == before:
+                await asyncio.sleep(0.01)
         return result, elapsed, before, executor.pids()
 
     result, elapsed, before, after = _run(use)
     assert result.status == "timeout"
     assert elapsed < 5
-    assert before != after
+    assert set(before) - set(after)
     assert not psutil.pid_exists(before[0])
 
 

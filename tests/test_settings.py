@@ -1,6 +1,9 @@
 """Settings come from the environment, bounded, and say what is wrong."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ ROOT = Path(__file__).parents[1]
         ({"ENGINE": "url"}, "contradicts VERISQL_ENGINE_URL"),
         ({"ENGINE": "off", "ENGINE_URL": "http://x"}, "contradicts VERISQL_ENGINE_URL"),
         ({"ENGINE": "gpu"}, "VERISQL_ENGINE='gpu'"),
+        ({"REJECT_FLAGS": "constant"}, "VERISQL_REJECT_FLAGS=constant: 'constant' is not a flag"),
+        ({"REJECT_FLAGS": "coincidence,Typo"}, "'Typo' is not a flag; known: empty_equals_empty"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(
@@ -30,6 +35,29 @@ def test_a_wrong_setting_is_named_with_its_value(
         monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError, match=re.escape(said)):
         load_settings()
+
+
+def test_flags_to_reject_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().policy.reject_flags == frozenset()
+    monkeypatch.setenv("VERISQL_REJECT_FLAGS", "constant_only, order_ignored,")
+    assert load_settings().policy.reject_flags == {"constant_only", "order_ignored"}
+
+
+def test_a_flag_that_is_not_known_stops_the_service_from_starting(tmp_path: Path) -> None:
+    variables = {"VERISQL_HOME": str(tmp_path), "VERISQL_REJECT_FLAGS": "coincidence,made_up"}
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "VERISQL_REJECT_FLAGS" in done.stderr
+    assert "'made_up' is not a flag" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_engine_url_alone_means_that_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,9 @@ class Pool:
     async def _spare(self) -> WorkerProcess | None:
         """An idle worker that no slot needs. It is asked first: who killed one may have killed all,
         and two dead workers in a row would be held against the statement."""
-        while len(self._idle) > self._slots:
+        for _ in range(SPARE):  # not for as long as there are any: new ones come meanwhile
+            if len(self._idle) <= self._slots:
+                break
             worker = self._idle.pop()
             self._start_spare()
             if await worker.answers():

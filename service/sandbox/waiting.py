@@ -15,7 +15,7 @@ from service.sandbox.process import WorkerProcess
 Known = tuple[str, ...]
 _LOOKED_AT = 32  # of those who wait
 _HEAD_WAITS_S = 0.25
-_LONGEST_PATIENCE_S = 2.0
+_LONGEST_PATIENCE_S = 10.0
 
 
 class Wanted(NamedTuple):
