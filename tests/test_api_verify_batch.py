@@ -20,7 +20,7 @@ GOLD = "SELECT name FROM customer WHERE city = 'Rome'"
 JSON = {"content-type": "application/json"}
 NDJSON = {"accept": "application/x-ndjson"}
 WAIT_S = 20
-_PLACES = 5  # statements that one worker's slot lets run at a time
+_PLACES = 1 + ASIDE  # statements that one worker lets run at a time
 
 
 def _item(*predictions: str, **rest: Any) -> dict[str, Any]:

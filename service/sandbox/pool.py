@@ -22,7 +22,7 @@ from service.sandbox.process import WorkerProcess
 from service.sandbox.waiting import Waiter, Wanted, choose
 
 _RESTART_PAUSE_S = 0.5
-_ASIDE = 8  # leases beside the slots, for each slot
+ASIDE = 8  # leases beside the slots, for each slot
 SPARE = 2
 """Idle workers beyond the slots: who finds all slots taken by long statements need not wait for a
 process to start."""
@@ -216,7 +216,7 @@ class Pool:
 
     def _set_aside(self) -> bool:
         """Take the slot of a lease that is overdue; False where there is none, or no room."""
-        if self.aside >= _ASIDE * self._size:
+        if self.aside >= ASIDE * self._size:
             return False
         for lease in self._leases:
             if lease.overdue and not lease.aside:
