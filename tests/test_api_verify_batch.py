@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from service.sandbox.pool import ASIDE
 from tests.test_hangup import ENDLESS, LONG_S
 from tests.test_serve import Service
 
