@@ -26,6 +26,7 @@ APART = [
     ("SELECT 1", "SELECT 1\0"),
     ("SELECT 'a", "SELECT 'A'"),
     ("SELECT [a]", "SELECT [A]"),
+    ("SELECT 1", "SELECT 1" + " " * 100_000),
     ("SELECT 1. e5, 'x'", "SELECT 1.e5, 'x'"),
     ("select 'a'", ".select .\0'a'\0."),
 ]

@@ -7,6 +7,7 @@ samples often differ in no more than that.
 
 import re
 
+_LONGEST = 65_536  # far below the engine's own limit, which blanks count for
 _QUOTE = re.compile(r"""['"`\[]""")
 _QUOTED = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\])""")
 # Comments, which end at line ends; a NUL; what Python takes for blanks and SQLite does not.
@@ -18,7 +19,7 @@ def fold(sql: str) -> str:
 
     Letters beyond ASCII differ by case in names, so texts with such stand for themselves.
     """
-    if not sql.isascii() or _UNSURE.search(sql):
+    if len(sql) > _LONGEST or not sql.isascii() or _UNSURE.search(sql):
         return f"\0{sql}"
     if not _QUOTE.search(sql):
         return _without_end(_folded(sql))
