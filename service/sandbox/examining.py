@@ -56,7 +56,7 @@ async def examine(executor: Executor, database: Path, sql: str, timeout_s: float
                 await _collect(lease, task, timeout_s, seen)
                 return _examined(seen)
             except WorkerLate:
-                message = f"stopped after {timeout_s:g} s, its worker killed"
+                message = f"stopped after {timeout_s:g} s"
                 return _cut_short(seen, "timeout", message, timeout_s * 1000)
             except WorkerDied as death:
                 fault = death.by_its_own_fault
