@@ -15,6 +15,9 @@ _TIMES_PATIENCE = 2.0
 class Lender(Protocol):
     """What a lease asks of the pool."""
 
+    lower_after_s: float
+    """Processor time after which a worker's priority may be lowered at the earliest, seconds."""
+
     async def replacement(self, worker: WorkerProcess) -> WorkerProcess:
         """Another worker in the place of this one, which is killed."""
 
@@ -73,7 +76,7 @@ class Lease:
     def _judge_patience(self, used_s: float, patience_s: float) -> None:
         if used_s > patience_s and not self.overdue:
             self._pool.overdue(self)
-        if used_s > _TIMES_PATIENCE * patience_s:
+        if used_s > max(_TIMES_PATIENCE * patience_s, self._pool.lower_after_s):
             self.worker.lower_priority()
             self._lowered = True
 

@@ -26,6 +26,7 @@ ASIDE = 8  # leases beside the slots, for each slot
 SPARE = 2
 """Idle workers beyond the slots: who finds all slots taken by long statements need not wait for a
 process to start."""
+_LOWER_AFTER_S = 0.25
 _STARTING = 2  # processes that start at once: more would keep the others from the processor
 
 
@@ -37,6 +38,7 @@ class Pool:
     ) -> None:
         self.limits = limits
         self.replaced = 0
+        self.lower_after_s = 0.0
         self.engine_version = ""
         self._size = workers
         self._max_queued = max_queued
@@ -236,7 +238,11 @@ class Pool:
     def _end(self, lease: Lease) -> None:
         """Take back what was lent; in the background where that takes time: callers must not wait,
         since they may have been cancelled."""
-        if lease.clean and not self._closing and lease.worker.restore_priority():
+        restored = lease.worker.restore_priority()
+        if not restored:
+            # Not allowed here, so each lowered worker has to be replaced: lower fewer.
+            self.lower_after_s = _LOWER_AFTER_S
+        if lease.clean and not self._closing and restored:
             del self._leases[lease]
             self._free_slot(lease)
             self._keep(lease.worker)

@@ -180,8 +180,10 @@ class WorkerProcess:
         if self._lowered:
             try:
                 os.setpriority(os.PRIO_PROCESS, self.pid, os.getpriority(os.PRIO_PROCESS, 0))
-            except OSError:
+            except PermissionError:
                 return False
+            except OSError:
+                return True  # it is gone
             self._lowered = False
         return True
 
