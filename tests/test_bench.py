@@ -164,6 +164,7 @@ def test_honest_requests_are_new_and_know_their_verdicts(tmp_path: Path) -> None
 def test_a_short_soak_draws_its_curve(tmp_path: Path) -> None:
     with suppress(SystemExit):  # a service that has just started still grows
         soak.main(["--verdicts", "1000", "--growth-mib", "64", "--results", str(tmp_path)])
+    assert '"wrong": 0' in (tmp_path / "soak.json").read_text()
     assert ElementTree.parse(tmp_path / "soak.svg").getroot().tag.endswith("svg")
     assert len((tmp_path / "soak.csv").read_text().splitlines()) >= 4
 
