@@ -28,6 +28,8 @@ SPARE = 2
 process to start."""
 _LOWER_AFTER_S = 0.25
 _STARTING = 2  # processes that start at once: more would keep the others from the processor
+_RESTOCK_AFTER_S = 0.25
+"""What is set aside mostly ends sooner, and its worker is then the spare one; a start costs 0.1 s."""
 
 
 class Pool:
@@ -50,6 +52,7 @@ class Pool:
         self._background: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._wake: asyncio.TimerHandle | None = None
+        self._restock: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def start(self) -> None:
@@ -66,8 +69,9 @@ class Pool:
     async def close(self) -> None:
         """Kill every worker and refuse whoever waits."""
         self._closing = True
-        if self._wake:
-            self._wake.cancel()
+        for timer in (self._wake, self._restock):
+            if timer:
+                timer.cancel()
         while self._waiting:
             _refuse(self._waiting.popleft(), _stopping())
         workers = [*self._idle, *(lease.worker for lease in self._leases)]
@@ -224,7 +228,7 @@ class Pool:
             if lease.overdue and not lease.aside:
                 lease.aside = True
                 self._slots += 1
-                self._start_spare()
+                self._start_spare_later()
                 return True
         return False
 
@@ -286,6 +290,15 @@ class Pool:
         while self._starting < min(missing, _STARTING) and not self._closing:
             self._starting += 1
             self._in_background(self._start_one())
+
+    def _start_spare_later(self) -> None:
+        if not self._restock:
+            loop = asyncio.get_running_loop()
+            self._restock = loop.call_later(_RESTOCK_AFTER_S, self._restocked)
+
+    def _restocked(self) -> None:
+        self._restock = None
+        self._start_spare()
 
     async def _start_one(self) -> None:
         try:
