@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-from service.sandbox import frames
+from service.sandbox import engine, frames
 from service.sandbox.limits import OUT_OF_MEMORY_EXIT, Limits
 from service.sandbox.memory import give_back, keep_little
 from service.sandbox.progress import Progress
@@ -42,6 +42,7 @@ def main(limits_json: str, progress_descriptor: str) -> None:
     inbox, outbox = _claim_standard_streams()
     _confine(limits)
     keep_little()
+    engine.settle()
     gc.freeze()
     gc.set_threshold(50_000)  # rows are many, cycles are few
     try:
