@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 
 Frame = dict[str, Any]
 HEADER = struct.Struct("!I")
+# No frame has itself inside.
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 def encode(frame: Frame) -> bytes:
     """One message as bytes."""
-    body = json.dumps(frame, separators=(",", ":")).encode()
+    body = _JSON.encode(frame).encode()
     return HEADER.pack(len(body)) + body
 
 

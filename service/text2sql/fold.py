@@ -8,10 +8,9 @@ samples often differ in no more than that.
 import re
 
 _LONGEST = 65_536  # far below the engine's own limit, which blanks count for
-_QUOTE = re.compile(r"""['"`\[]""")
 _QUOTED = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\])""")
-# Comments, which end at line ends; a NUL; what Python takes for blanks and SQLite does not.
-_UNSURE = re.compile(r"--|/\*|[\0\x0b\x1c-\x1f]")
+# A NUL; what Python takes for blanks and SQLite does not.
+_UNSURE = re.compile(r"[\0\x0b\x1c-\x1f]")
 
 
 def fold(sql: str) -> str:
@@ -19,15 +18,23 @@ def fold(sql: str) -> str:
 
     Letters beyond ASCII differ by case in names, so texts with such stand for themselves.
     """
-    if len(sql) > _LONGEST or not sql.isascii() or _UNSURE.search(sql):
+    if len(sql) > _LONGEST or not sql.isascii() or _is_unsure(sql):
         return f"\0{sql}"
-    if not _QUOTE.search(sql):
+    # Four looks for one character each take a fifth of the time of a pattern.
+    if "'" not in sql and '"' not in sql and "`" not in sql and "[" not in sql:
         return _without_end(_folded(sql))
     parts = _QUOTED.split(sql.lstrip(" \t\n\f\r"))
     # The dots keep a blank beside a quote: x'41' is not x '41'.
     parts[::2] = [_folded(f".{part}.") for part in parts[::2]]
     parts[-1] = _without_end(parts[-1].removesuffix("."))
     return "\0".join(parts)
+
+
+def _is_unsure(sql: str) -> bool:
+    """True for comments, which end at line ends, and for characters that are not what they seem."""
+    if "--" in sql or "/*" in sql:
+        return True
+    return not sql.isprintable() and _UNSURE.search(sql) is not None
 
 
 def _folded(text: str) -> str:
