@@ -7,6 +7,7 @@ from collections import Counter
 from service.sandbox.limits import Limits
 from service.sandbox.sqlite import ENGINE_ERRORS, Connection
 from service.text2sql.compare.rows import Row
+from service.text2sql.tie_probe import Probe, tie_probe
 from service.text2sql.ties import tie_variants
 
 _LAST_LIMIT = re.compile(r"\s(\d{1,18})\s*;?\s*")
@@ -19,15 +20,20 @@ def limit_cuts_ties(
 
     `shape` is what the statement gave: columns, rows.
 
-    The statement is run twice more, with ties broken in two opposite ways by the output's columns
-    (text2sql/ties.py), so only where it has a LIMIT at all. None where that takes too long or does
-    not run.
+    Only a statement with a LIMIT is run again: once where one row more tells
+    (text2sql/tie_probe.py), else twice, with ties broken in two opposite ways by the output's
+    columns (text2sql/ties.py). None where that takes too long or does not run.
     """
     columns, rows = shape
-    variants = None if _cuts_nothing(sql, rows) else tie_variants(sql, columns)
-    if variants is None:
+    if "limit" not in sql.lower() or _cuts_nothing(sql, rows):
         return False
     stop_at = time.monotonic() + timeout_s
+    probe = tie_probe(sql)
+    if probe and (found := _probed(connection, probe, columns, timeout_s)) is not None:
+        return found
+    variants = tie_variants(sql, columns)
+    if variants is None:
+        return False
     bags = []
     for variant in variants:
         try:
@@ -37,6 +43,15 @@ def limit_cuts_ties(
         finally:
             connection.done()
     return None if None in bags else bags[0] != bags[1]
+
+
+def _probed(connection: Connection, probe: Probe, columns: int, timeout_s: float) -> bool | None:
+    try:
+        return probe.cuts_ties(connection.execute(probe.sql, timeout_s).fetchall(), columns)
+    except ENGINE_ERRORS:
+        return None
+    finally:
+        connection.done()
 
 
 def _cuts_nothing(sql: str, rows: int) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from service.text2sql.tokens import Token, tokens
 
 _TERMS = re.compile(r"[\s\w.,*]*(?:\([\s\w.,*]*\)[\s\w.,*]*)*\s")
-_NUMBER_ENDS = re.compile(r"\s+\d+\s*;?\s*")
-_MAX_TERMS = 100
+_NUMBER_ENDS = re.compile(r"\s+(\d+)\s*;?\s*")
+MAX_TERMS = 100
 """Output columns used to break ties; SQLite allows 2,000 ORDER BY terms in all."""
 _LIST_ENDS = frozenset("FROM WHERE GROUP HAVING WINDOW ORDER LIMIT UNION INTERSECT EXCEPT".split())
 _BEFORE_STAR = frozenset({"SELECT", "DISTINCT", "ALL", ",", "."})
@@ -28,11 +28,10 @@ def tie_variants(sql: str, columns: int) -> tuple[str, str] | None:
     `columns` is the number of the query's output columns. Inside subqueries the output columns are
     counted in the text, and the first alone is used where they cannot be (`SELECT *`).
     """
-    low = sql.lower()
-    if "limit" not in low:
+    if "limit" not in sql.lower():
         return None
-    if (plain := _plain(sql, low, columns)) is not None:
-        return _variants(sql, [plain])
+    if (plain := plain_limit(sql)) is not None:
+        return _variants(sql, [_Place(plain.at, columns, ordered=True, at_limit=True)])
     places = [place for place in _places(sql, columns) if place.at_limit]
     return _variants(sql, places) if places else None
 
@@ -80,18 +79,31 @@ class _Query:
             self.star = True
 
 
-def _plain(sql: str, low: str, columns: int) -> _Place | None:
-    """The place in a query that ends with ORDER BY names or calls LIMIT number, else None.
+@dataclass(frozen=True, slots=True)
+class PlainLimit:
+    """The end of a query: ORDER BY names or calls LIMIT number."""
+
+    terms_at: int
+    """Where the terms begin, in characters."""
+    at: int
+    """Where LIMIT begins."""
+    limit: int  # 10**18 stands for all that is larger
+
+
+def plain_limit(sql: str) -> PlainLimit | None:
+    """The end of a query that ends with ORDER BY names or calls LIMIT number, else None.
 
     Most queries with a LIMIT are like that, and this costs a twentieth of reading all tokens. With
     one LIMIT, no comment, and nothing but names and closed parentheses between, the ORDER BY is the
     outermost query's.
     """
+    low = sql.lower()
     at, by = low.rfind("limit"), low.rfind("order by")
     if not 0 <= by < at or low.find("limit") < at or "--" in sql or "/*" in sql:
         return None
-    if _NUMBER_ENDS.fullmatch(sql, at + 5) and _TERMS.fullmatch(sql, by + 8, at):
-        return _Place(at, columns, ordered=True, at_limit=True)
+    number = _NUMBER_ENDS.fullmatch(sql, at + 5)
+    if number and _TERMS.fullmatch(sql, by + 8, at):
+        return PlainLimit(by + 8, at, int(number[1]) if len(number[1]) < 19 else 10**18)
     return None
 
 
@@ -130,7 +142,7 @@ def _broken(sql: str, places: list[_Place], direction: str) -> str:
     for place in places:
         # COLLATE: texts that differ in case only tie in a NOCASE column, and must not here.
         terms = (
-            f"{n} COLLATE BINARY {direction}" for n in range(1, min(place.columns, _MAX_TERMS) + 1)
+            f"{n} COLLATE BINARY {direction}" for n in range(1, min(place.columns, MAX_TERMS) + 1)
         )
         opening = "," if place.ordered else " ORDER BY"
         parts += [sql[start : place.at], f"{opening} {', '.join(terms)} "]
