@@ -7,11 +7,10 @@ no PRAGMA, so they are made by calling the library that Python's own module uses
 to be found they are left as they are: a worker is then slower, and nothing else.
 """
 
+import _sqlite3
 import ctypes
 import sys
 from typing import Any
-
-import _sqlite3
 
 _SINGLE_THREAD, _MEMORY_STATUS, _LOOKASIDE = 1, 9, 13
 _LOOKASIDE_SLOTS = (1200, 100)  # bytes of one, how many a connection has; by default 40

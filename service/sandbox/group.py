@@ -168,7 +168,8 @@ class GroupJudge:
         for run, golds in zip(self._runs[1:], self._golds[1:], strict=True):
             with suppress(Failure):  # its metrics stay 0
                 if golds:
-                    metrics.update(self._run(run, golds, sql).values)
+                    connection = self._connection("prediction", run.lenient_text)
+                    metrics.update(self._run(connection, run, golds, sql).values)
         answer["metrics"] = metrics
         return answer
 
@@ -176,12 +177,12 @@ class GroupJudge:
         run, golds, task = self._runs[0], self._golds[0], self._task
         start = time.perf_counter()
         try:
-            judged = self._run(run, golds, sql)
+            connection = self._connection("prediction", run.lenient_text)
+            judged = self._run(connection, run, golds, sql)
         except Failure as failure:
             return failed(failure)
         metrics.update(judged.values)
         elapsed_s = time.perf_counter() - start
-        connection = self._connection("prediction", run.lenient_text)
         answer = answer_of(judged, run, golds, connection, elapsed_s, task.diff_rows, self._limits)
         if run.timed and judged.values[run.timed]:
             try:
@@ -218,12 +219,11 @@ class GroupJudge:
         finally:
             connection.done()
 
-    def _run(self, run: Run, golds: list[Gold], sql: str) -> Judged:
+    def _run(self, connection: Connection, run: Run, golds: list[Gold], sql: str) -> Judged:
         """Run the prediction once for the metrics of that run; raises Failure."""
         prepared = run.prepare(sql)
         if prepared is None:
             raise Failure("no_sql", "nothing is left of the prediction")
-        connection = self._connection("prediction", run.lenient_text)
         try:
             return run_prediction(
                 connection, prepared, run, golds, self._largest, self._task.timeout_s

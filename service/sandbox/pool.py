@@ -8,6 +8,7 @@ beyond it they keep their slots. Whoever waits, waits for a bounded time in a bo
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ process to start."""
 _LOWER_AFTER_S = 0.25
 _STARTING = 2  # processes that start at once: more would keep the others from the processor
 _RESTOCK_AFTER_S = 0.25
-"""What is set aside mostly ends sooner, and its worker is then the spare one; a start costs 0.1 s."""
+"""What is set aside mostly ends sooner: its worker is the spare one then, and none had to start."""
 
 
 class Pool:
@@ -103,11 +104,11 @@ class Pool:
     @asynccontextmanager
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
         """Borrow a worker; raises NoFreeWorker, DatabaseUnusable, or Unavailable while closing."""
-        file_version(Path(wanted.path))  # refused before it waits for nothing
+        file_version(wanted.path)  # refused before it waits for nothing
         worker = await self._take(wanted)
         try:
             # Only now, since the file may have been replaced while the task waited.
-            version = file_version(Path(wanted.path))
+            version = file_version(wanted.path)
         except DatabaseUnusable:
             self._slots += 1
             self._keep(worker)
@@ -333,12 +334,12 @@ def _refuse(waiter: Waiter, error: Exception) -> None:
         waiter.worker.set_exception(error)
 
 
-def file_version(path: Path) -> str:
+def file_version(path: str) -> str:
     """Changes when the file is replaced or written; raises DatabaseUnusable if it is gone."""
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError as error:
         raise DatabaseUnusable(
-            f"the database file of {path.stem!r} cannot be read: {error.strerror}", param="db_id"
+            f"the database file of {Path(path).stem!r} cannot be read: {error.strerror}", param="db_id"
         ) from error
     return version_of(stat)

@@ -38,13 +38,14 @@ class Waiter:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
+        self._database, self._golds = wanted.keys
         self.since = time.monotonic()
         self.worker: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
 
     def fit(self, worker: WorkerProcess) -> int:
         """0 if the worker knows nothing of use, 1 the database, 2 the golds too."""
-        database, golds = self.wanted.keys
-        return (database in worker.known) + (len(golds) > 1 and golds in worker.known)
+        known = worker.known
+        return (self._database in known) + (len(self._golds) > 1 and self._golds in known)
 
 
 class Choice(NamedTuple):
