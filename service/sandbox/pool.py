@@ -340,6 +340,7 @@ def file_version(path: str) -> str:
         stat = os.stat(path)
     except OSError as error:
         raise DatabaseUnusable(
-            f"the database file of {Path(path).stem!r} cannot be read: {error.strerror}", param="db_id"
+            f"the database file of {Path(path).stem!r} cannot be read: {error.strerror}",
+            param="db_id",
         ) from error
     return version_of(stat)
