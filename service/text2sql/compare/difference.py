@@ -36,8 +36,8 @@ def difference(
         mine, extra = gold.rows, list(_surplus(rows, have, key))
         missing = _surplus(mine, Counter(map(key, rows)), key)
     elif not complete:  # mostly: what is missing is not known, and a few extra rows are enough
-        mine, have = gold.rows, gold.distinct
-        others = (row for row in dict.fromkeys(rows) if row not in have)
+        mine = gold.rows
+        others = (row for row in dict.fromkeys(rows) if row not in gold.distinct)
         extra, missing = list(islice(others, max(1, diff_rows))), iter(())
     else:
         mine, rows = gold.firsts, list(dict.fromkeys(rows))
