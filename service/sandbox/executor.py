@@ -100,10 +100,16 @@ class Executor:
         timeout_s: float,
         max_rows: int,
         max_bytes: int = 1_048_576,
+        digest: bool = False,
     ) -> QueryResult:
-        """Run one read-only statement, at most `max_rows` rows and about `max_bytes` bytes."""
+        """Run one read-only statement; at most `max_rows` rows and about `max_bytes` bytes come.
+
+        With `digest` it runs to its end, and the digest of all its rows comes with the first ones.
+        """
         task = {"op": "query", "sql": sql, "timeout_s": timeout_s}
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes}
+        if digest:
+            bounds["digest_rows"] = self.limits.max_gold_rows
         return QueryResult(**await self._single(database, task | bounds, timeout_s))
 
     async def describe(self, database: Path, sql: str) -> Described:

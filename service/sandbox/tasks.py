@@ -13,6 +13,7 @@ from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.group import GroupJudge, Task, failed, since
 from service.sandbox.limits import Limits
+from service.sandbox.rowset import RowSet
 from service.sandbox.sqlite import Connection, Failure
 
 
@@ -56,22 +57,40 @@ class Tasks:
 
 def _query(connection: Connection, task: Frame) -> Frame:
     start = time.perf_counter()
-    rows: list[list[Any]] = []
-    room = task["max_bytes"]
     with connection.run(task["sql"], task["timeout_s"]) as cursor:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         names = [column[0] for column in cursor.description]
-        truncated = False
-        for row in cursor:
-            values = [_jsonable(value) for value in row]
-            room -= sum(len(str(value)) + 4 for value in values)
-            truncated = len(rows) >= task["max_rows"] or room < 0
-            if truncated:
-                break
-            rows.append(values)
+        rows, truncated, digest = _first_rows(cursor, task)
     answer = {"status": "ok", "columns": names, "rows": rows, "truncated": truncated}
-    return answer | {"elapsed_ms": since(start)}
+    return answer | {"digest": digest, "elapsed_ms": since(start)} | _reads(connection)
+
+
+def _first_rows(cursor: sqlite3.Cursor, task: Frame) -> tuple[list[list[Any]], bool, str | None]:
+    """The rows within the bounds, whether there are more, and the digest of all if asked for."""
+    distinct = RowSet(task["digest_rows"]) if task.get("digest_rows") else None
+    rows: list[list[Any]] = []
+    room, truncated = task["max_bytes"], False
+    for row in cursor:
+        if distinct and not distinct.take(row):
+            return rows, True, None
+        if truncated:
+            continue
+        values = [_jsonable(value) for value in row]
+        room -= sum(len(str(value)) + 4 for value in values)
+        truncated = len(rows) >= task["max_rows"] or room < 0
+        if truncated and not distinct:
+            break
+        if not truncated:
+            rows.append(values)
+    return rows, truncated, distinct.digest if distinct else None
+
+
+def _reads(connection: Connection) -> Frame:
+    return {
+        "tables": sorted({table for table, _ in connection.reads}),
+        "reads": sorted(f"{table}.{column}" for table, column in connection.reads if column),
+    }
 
 
 def _describe(connection: Connection, task: Frame) -> Frame:
@@ -79,11 +98,8 @@ def _describe(connection: Connection, task: Frame) -> Frame:
         empty = cursor.description is None
     if empty:
         raise Failure("no_sql", "the statement is empty")
-    return {
-        "status": "ok",
-        "tables": sorted({table for table, _ in connection.reads}),
-        "columns": sorted(f"{table}.{column}" for table, column in connection.reads if column),
-    }
+    read = _reads(connection)
+    return {"status": "ok", "tables": read["tables"], "columns": read["reads"]}
 
 
 _ON_ONE_STATEMENT = {"query": _query, "describe": _describe}
