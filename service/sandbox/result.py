@@ -28,7 +28,7 @@ class QueryResult:
     elapsed_ms: float = 0.0
     message: str | None = None
     digest: str | None = None
-    """Equal for equal sets of all rows (rowset.py), if it was asked for and they were not too many."""
+    """Equal for equal sets of all rows (rowset.py), where asked for and not too many."""
     tables: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     """`table.column`, as the engine resolved them."""
