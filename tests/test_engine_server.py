@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import EngineStatus
+from service.engine.base import EngineStatus, Sampling
 from service.engine.server import LocalEngine
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable, TooLarge
@@ -100,10 +100,10 @@ async def there(path: Path) -> None:
 def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
     engine = stand_in.start(SERVES)
     with pytest.raises(EngineUnavailable, match="not ready"):
-        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+        stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
     stand_in.wait("ready")
-    done = stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
-    assert done.text == "SELECT 1"
+    done = stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
+    assert done.choices[0].text == "SELECT 1"
     assert stand_in.says[-1].startswith("engine ready: tiny answers on http://127.0.0.1:")
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_cannot_start_is_given_up_with_its_reason(stand_in: StandI
     assert "ValueError: no such model" in engine.state.detail
     assert "given up after 4 failures" in engine.state.detail
     with pytest.raises(EngineUnavailable, match="no such model"):
-        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+        stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
 
 
 def test_a_server_that_is_never_ready_is_ended(stand_in: StandIn) -> None:
@@ -210,11 +210,8 @@ RealEngine = tuple[asyncio.Runner, LocalEngine]
 def test_the_real_engine_answers_the_same_twice(real_engine: RealEngine) -> None:
     runner, engine = real_engine
     for temperature, seed in ((0.0, None), (1.0, 7)):
-        ask = [
-            runner.run(engine.complete(ASK, temperature=temperature, max_tokens=16, seed=seed))
-            for _ in range(2)
-        ]
-        assert ask[0].text == ask[1].text
+        ask = [runner.run(engine.complete(ASK, Sampling(temperature, 16, seed))) for _ in range(2)]
+        assert ask[0].choices == ask[1].choices
         assert ask[0].completion_tokens > 0
 
 
@@ -223,9 +220,9 @@ def test_the_real_engine_refuses_what_is_over_its_context(real_engine: RealEngin
     runner, engine = real_engine
     long = [{"role": "user", "content": "word " * 3000}]
     with pytest.raises(TooLarge, match="context"):
-        runner.run(engine.complete(long, temperature=0, max_tokens=16))
+        runner.run(engine.complete(long, Sampling(max_tokens=16)))
     with pytest.raises(TooLarge, match="context"):
-        runner.run(engine.complete(ASK, temperature=0, max_tokens=4000))
+        runner.run(engine.complete(ASK, Sampling(max_tokens=4000)))
 
 
 @pytest.mark.engine
@@ -233,8 +230,8 @@ def test_the_real_engine_serves_many_at_once(real_engine: RealEngine) -> None:
     runner, engine = real_engine
 
     async def ask_all() -> list[str]:
-        calls = (engine.complete(ASK, temperature=0, max_tokens=8) for _ in range(20))
-        return [completion.text for completion in await asyncio.gather(*calls)]
+        calls = (engine.complete(ASK, Sampling(max_tokens=8)) for _ in range(20))
+        return [one.choices[0].text for one in await asyncio.gather(*calls)]
 
     assert len(set(runner.run(ask_all()))) <= 2  # batches may round differently
 
@@ -247,7 +244,7 @@ def test_the_real_engine_comes_back_after_its_worker_is_killed(real_engine: Real
     worker.send_signal(signal.SIGKILL)
     runner.run(until(engine, "starting", 60))
     runner.run(until(engine, "ready"))
-    assert runner.run(engine.complete(ASK, temperature=0, max_tokens=4)).text
+    assert runner.run(engine.complete(ASK, Sampling(max_tokens=4))).choices[0].text
     assert eventually_gone([process.pid for process in first])
 
 

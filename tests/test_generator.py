@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Engine, EngineStatus
+from service.engine.base import Engine, EngineStatus, Sampling
 from service.engine.generator import GenerateAnswer, GenerateTask, Generator
 from service.engine.remote import OffEngine, RemoteEngine
 from service.engine.server import LocalEngine
@@ -221,7 +221,7 @@ def test_a_remote_server_that_is_not_there_says_so() -> None:
             while engine.state.status == "starting":
                 await asyncio.sleep(0.01)
             with pytest.raises(EngineUnavailable) as caught:
-                await engine.complete([], temperature=0, max_tokens=1)
+                await engine.complete([], Sampling(max_tokens=1))
             return caught.value
         finally:
             await engine.close()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.engine.base import Completion, Engine, EngineModel
+from service.engine.base import Completion, Completions, Engine, EngineModel, Sampling
 from service.errors import DatabaseUnusable, TooLarge
 from service.sandbox.executor import Executor
 from service.text2sql.completion import extract_sql
@@ -112,7 +112,8 @@ class Generator:
         """
         began = time.perf_counter()
         database = self._registry.get(task.db_id)
-        prompt, completion = await self._ask(await self._schema(database), task)
+        prompt, answers = await self._ask(await self._schema(database), task)
+        completion = answers.choices[0]
         sql = extract_sql(completion.text, "auto")
         checked = await self._check(database, sql, task) if sql else _without_sql(completion)
         return GenerateAnswer(
@@ -125,9 +126,9 @@ class Generator:
             result=checked.result,
             chart=None,
             clarification=None,
-            model=self._engine.model or EngineModel(""),
+            model=answers.model,
             prompt_sha256=prompt.sha256,
-            usage=Usage(completion.prompt_tokens, completion.completion_tokens),
+            usage=Usage(answers.prompt_tokens, answers.completion_tokens),
             latency_ms=round((time.perf_counter() - began) * 1000, 1),
         )
 
@@ -138,7 +139,7 @@ class Generator:
             raise DatabaseUnusable(f"database {database.db_id!r} has no tables", param="db_id")
         return schema
 
-    async def _ask(self, schema: Schema, task: GenerateTask) -> tuple[Prompt, Completion]:
+    async def _ask(self, schema: Schema, task: GenerateTask) -> tuple[Prompt, Completions]:
         """Ask with example values, and without them where they are too much for the context."""
         try:
             prompt = build_prompt(schema, task.question, task.evidence)
@@ -154,13 +155,9 @@ class Generator:
                 param="db_id",
             ) from error
 
-    async def _complete(self, prompt: Prompt, task: GenerateTask) -> Completion:
-        return await self._engine.complete(
-            prompt.messages,
-            temperature=task.temperature,
-            max_tokens=task.max_tokens,
-            seed=task.seed,
-        )
+    async def _complete(self, prompt: Prompt, task: GenerateTask) -> Completions:
+        sampling = Sampling(task.temperature, task.max_tokens, task.seed)
+        return await self._engine.complete(prompt.messages, sampling)
 
     async def _check(self, database: Database, sql: str, task: GenerateTask) -> _Checked:
         described = await self._executor.describe(database.path, sql)

@@ -3,8 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from service.engine.base import Completion, EngineModel, EngineState, EngineStatus, Message
-from service.engine.client import EngineClient
+from service.engine.base import (
+    Completions,
+    EngineModel,
+    EngineState,
+    EngineStatus,
+    Message,
+    OnText,
+    Sampling,
+)
+from service.engine.client import EngineClient, patience
+from service.engine.tokens import upper_bound
 from service.errors import EngineOff, EngineUnavailable, VeriSQLError
 
 _PROBE_S = 5.0
@@ -31,7 +40,7 @@ class RemoteEngine:
         self._probe_s = probe_s
         self._say = say
         self._client = EngineClient(
-            url, timeout_s=generate_timeout_s, api_key=api_key, use_proxy=True
+            url, patience(generate_timeout_s), api_key=api_key, use_proxy=True
         )
         self._state = EngineState("starting", f"asking {url}")
         self._model: EngineModel | None = None
@@ -61,17 +70,20 @@ class RemoteEngine:
     async def complete(
         self,
         messages: Sequence[Message],
+        sampling: Sampling,
         *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
         """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
         if self._model is None:
             raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
-        return await self._client.complete(
-            self._model.name, messages, temperature=temperature, max_tokens=max_tokens, seed=seed
-        )
+        asked = self._model if model is None else EngineModel(model)
+        return await self._client.complete(asked, messages, sampling, on_text)
+
+    def count_tokens(self, text: str) -> int:
+        """An upper bound: the server's tokenizer is not here."""
+        return upper_bound(text)
 
     async def _probe_for_ever(self) -> None:
         while True:
@@ -87,7 +99,7 @@ class RemoteEngine:
             raise EngineUnavailable(f"{self._url} serves no model")
         name = self._preferred if self._preferred in names else names[0]
         if self._state.status != "ready" or self._model != EngineModel(name):
-            await self._client.warm_up(name)
+            await self._client.warm_up(EngineModel(name))
             self._model = EngineModel(name)
             self._set("ready", f"{name} answers on {self._url}")
 
@@ -120,13 +132,17 @@ class OffEngine:
     async def complete(
         self,
         messages: Sequence[Message],
+        sampling: Sampling,
         *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
         """Raises EngineOff."""
         raise EngineOff(
             "this service runs without a model (VERISQL_ENGINE=off); start it with "
             "VERISQL_ENGINE=local or with VERISQL_ENGINE_URL to generate SQL"
         )
+
+    def count_tokens(self, text: str) -> int:
+        """An upper bound, for whoever shows a prompt without a model."""
+        return upper_bound(text)

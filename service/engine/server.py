@@ -9,11 +9,21 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from service.engine import launch, vllm
-from service.engine.base import Completion, EngineModel, EngineState, EngineStatus, Message
-from service.engine.client import EngineClient
+from service.engine.base import (
+    Completions,
+    EngineModel,
+    EngineState,
+    EngineStatus,
+    Message,
+    OnText,
+    Sampling,
+)
+from service.engine.client import EngineClient, patience
+from service.engine.tokens import upper_bound
 from service.errors import EngineUnavailable, VeriSQLError
 from service.models.registry import ServedModel
 
@@ -98,21 +108,24 @@ class LocalEngine:
     async def complete(
         self,
         messages: Sequence[Message],
+        sampling: Sampling,
         *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
         """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
         if self._client is None:
             raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
-        return await self._client.complete(
-            self._served.name,
-            messages,
-            temperature=temperature,
-            max_tokens=max_tokens,
-            seed=seed,
-        )
+        asked = self.model if model is None else self._named(model)
+        return await self._client.complete(asked, messages, sampling, on_text)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the text by the model's own tokenizer."""
+        return upper_bound(text)
+
+    def _named(self, name: str) -> EngineModel:
+        base = self.model
+        return base if name == base.name else replace(base, adapter=name)
 
     async def _supervise(self) -> None:
         try:
@@ -145,7 +158,7 @@ class LocalEngine:
         port = _free_port()
         process = self._process = await self._spawn(port)
         url = f"http://127.0.0.1:{port}"
-        client = EngineClient(url, timeout_s=self._generate_timeout_s)
+        client = EngineClient(url, patience(self._generate_timeout_s))
         try:
             await self._wait_until_ready(process, client)
             self._client = client
@@ -190,7 +203,7 @@ class LocalEngine:
                     self._set("starting", vllm.phase(self._log_tail()))
                     await asyncio.sleep(_POLL_S)
                 self._set("starting", "warming up")
-                await client.warm_up(self._served.name)
+                await client.warm_up(self.model)
         except TimeoutError:
             raise _Fault(f"not ready within {self._start_timeout_s:g} s") from None
         except VeriSQLError as error:
