@@ -16,9 +16,10 @@ from service.api.deps import Parts
 from service.api.middleware import RequestContext
 from service.demo import build_demo
 from service.engine.base import Engine
-from service.engine.generator import Generator
 from service.engine.make import make_engine
 from service.errors import SettingsError
+from service.generation.context import Contexts
+from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
 from service.jobs.launchers.local import LocalLauncher
@@ -31,6 +32,7 @@ from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
 from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.prompt import Template
 from service.text2sql.schema import SchemaCache
 from service.text2sql.verifier import Verifier
 
@@ -91,6 +93,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
     stack.push_async_callback(copies.close)
+    contexts = Contexts(executor, registry, schemas, None)
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -99,10 +102,15 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         schemas=schemas,
         verifier=Verifier(registry, executor, settings.policy, copies),
         engine=engine,
-        generator=Generator(executor, registry, engine, schemas),
+        generator=Generator(executor, contexts, engine, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
     )
+
+
+def _defaults(settings: Settings) -> Defaults:
+    template = Template.parse(settings.prompt_template)
+    return Defaults(template, settings.prompt_values, settings.max_model_len)
 
 
 def _demo_folder(settings: Settings) -> Path:

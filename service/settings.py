@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     generate_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest generation, seconds.")
     ] = 120.0
+    prompt_template: str = "ddl"
+    prompt_values: Annotated[
+        bool, Field(description="Look a question's words up among the database's values.")
+    ] = True
     max_question_chars: Annotated[
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from service.engine.base import Engine, EngineStatus, Sampling
-from service.engine.generator import GenerateAnswer, GenerateTask, Generator
 from service.engine.remote import OffEngine, RemoteEngine
 from service.engine.server import LocalEngine
 from service.errors import (
@@ -21,9 +20,13 @@ from service.errors import (
     UnknownDatabase,
     VeriSQLError,
 )
+from service.generation.context import Contexts
+from service.generation.generator import Defaults, Generator
+from service.generation.task import GenerateAnswer, GenerateTask
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.prompt import Template
 from service.text2sql.schema import SchemaCache
 from tests.fixtures_engine import EngineDouble
 
@@ -58,7 +61,9 @@ async def reach(engine: Engine, status: EngineStatus) -> None:
 
 async def generate(registry: DatabaseRegistry, engine: Engine, **task: Any) -> GenerateAnswer:
     async with Executor(workers=1, limits=LIMITS) as executor:
-        generator = Generator(executor, registry, engine, SchemaCache())
+        contexts = Contexts(executor, registry, SchemaCache(), None)
+        defaults = Defaults(Template.parse("ddl"), values=False, context_tokens=4096)
+        generator = Generator(executor, contexts, engine, defaults)
         given = {"question": "How many customers?", "db_id": "shop"} | task
         return await generator.generate(GenerateTask(**given))
 

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.engine.base import Engine
-from service.engine.generator import Generator
+from service.generation.generator import Generator
 from service.jobs.intake import Jobs
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics

@@ -52,7 +52,7 @@ async def _frames(
     request: Request, first: _Event, events: asyncio.Queue[_Event], working: asyncio.Task[bytes]
 ) -> AsyncGenerator[bytes, None]:
     watching = asyncio.create_task(hung_up(request))
-    watching.add_done_callback(lambda _: working.cancel())
+    watching.add_done_callback(lambda _: _cancel(working))
     event = first
     try:
         while event is not None:
@@ -99,6 +99,12 @@ def _last(working: asyncio.Task[bytes]) -> bytes:
     return b"event: error\ndata: %b\n\n" % body
 
 
+def _cancel(working: asyncio.Task[bytes]) -> None:
+    # Once: a second time would break off the closing of the connection to the model server.
+    if not working.cancelling():
+        working.cancel()
+
+
 async def _end(working: asyncio.Task[bytes]) -> None:
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    _cancel(working)
+    await asyncio.wait([working])  # gather would cancel it again when it is cancelled itself

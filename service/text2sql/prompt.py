@@ -7,7 +7,7 @@ that the model server's cache can keep.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from service.text2sql.schema import Column, ForeignKey, Schema, Table, Value, quoted
@@ -33,6 +33,34 @@ _RESERVED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    name: str
+    @classmethod
+    def parse(cls, text: str) -> "Template":
+        return cls(text)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    examples: bool = False
+    descriptions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    tokens: int
+    count: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    question: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Chat messages, and the hash that names them in every answer."""
 
@@ -40,10 +68,11 @@ class Prompt:
     sha256: str
     """Of the canonical JSON of template and messages."""
     template: str
+    left_out: LeftOut = LeftOut()
 
 
 def build_prompt(
-    schema: Schema, question: str, evidence: str = "", *, examples: bool = True
+    schema: Schema, question: str, evidence: str = "", *, examples: bool = True, template: Template = None, values=(), history=(), budget=None
 ) -> Prompt:
     """The prompt for one question; `examples=False` leaves the example values out."""
     hint = [f"Hint: {evidence.strip()}"] if evidence.strip() else []
@@ -52,6 +81,8 @@ def build_prompt(
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": f"{_ddl(schema, examples)}\n\n{_commented(asked)}\n"},
     ]
+    for t in history:
+        messages += [{'role':'user','content':t.question},{'role':'assistant','content':t.sql}]
     template = TEMPLATE if examples else TEMPLATE_WITHOUT_EXAMPLES
     return Prompt(messages, _sha256(template, messages), template)
 

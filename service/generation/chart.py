@@ -1,0 +1,2 @@
+def chart(columns, rows, types):
+    return None

@@ -1,0 +1,2 @@
+def explain(sql, schema):
+    return None
