@@ -44,6 +44,10 @@ class Column:
     primary_key: int
     examples: tuple[Value, ...] = ()
     """Distinct values from the first rows; long texts are cut and end in an ellipsis."""
+    description: str = ""
+    """What the column means, as a file beside the database says (text2sql/descriptions.py)."""
+    value_description: str = ""
+    """What its values mean, from the same file."""
 
 
 @dataclass(frozen=True, slots=True)
