@@ -166,11 +166,11 @@ def test_examples_go_first_when_the_context_is_too_short(
     assert "'Paris'" not in json.dumps(engine_double.requests[-1])
 
 
-def test_a_schema_over_the_context_is_refused_never_cut(
+def test_what_never_fits_is_refused(
     registry: DatabaseRegistry, engine_double: EngineDouble
 ) -> None:
     engine_double.fault_for = lambda body: (400, TOO_LONG) if body["max_tokens"] > 9 else None
-    with pytest.raises(TooLarge, match="even without example values") as caught:
+    with pytest.raises(TooLarge, match="do not fit into the model.s context") as caught:
         answer(registry, engine_double)
     assert caught.value.param == "db_id"
 

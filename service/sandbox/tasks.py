@@ -86,6 +86,12 @@ def _first_rows(cursor: sqlite3.Cursor, task: Frame) -> tuple[list[list[Any]], b
     return rows, truncated, distinct.digest if distinct else None
 
 
+def _writes(step: tuple[Any, ...]) -> bool:
+    """Whether a step of a compiled program writes; the authorizer is not asked about VACUUM."""
+    _address, operation, _p1, p2, *_ = step
+    return operation == "Vacuum" or (operation == "Transaction" and p2 != 0)
+
+
 def _reads(connection: Connection) -> Frame:
     return {
         "tables": sorted({table for table, _ in connection.reads}),
@@ -95,9 +101,10 @@ def _reads(connection: Connection) -> Frame:
 
 def _describe(connection: Connection, task: Frame) -> Frame:
     with connection.run(f"EXPLAIN {task['sql']}", task["timeout_s"]) as cursor:
-        empty = cursor.description is None
-    if empty:
-        raise Failure("no_sql", "the statement is empty")
+        if cursor.description is None:
+            raise Failure("no_sql", "the statement is empty")
+        if any(_writes(step) for step in cursor):
+            raise Failure("forbidden", "not authorized: the statement would write")
     read = _reads(connection)
     return {"status": "ok", "tables": read["tables"], "columns": read["reads"]}
 
