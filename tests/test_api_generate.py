@@ -131,6 +131,8 @@ def test_candidates_of_one_call_vote_by_their_results(
     assert [c["valid"] for c in answer["candidates"]] == [True, True, False, True, False]
     assert "no such column: nam" in answer["candidates"][2]["error"]
     assert sorted(answer["result"]["rows"]) == [["Bob"], ["Dan"]]
+    assert answer["confidence"] == pytest.approx(0.4)
+    assert answer["confidence_basis"] == "share of votes, not calibrated for this model"
     assert [(r["n"], r["logprobs"]) for r in says.requests] == [(5, True)]
     assert says.requests[0]["temperature"] == 0.8
 

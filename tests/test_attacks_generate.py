@@ -122,7 +122,7 @@ def test_no_text_of_the_database_or_the_caller_looks_like_a_turn_of_the_chat(
     said = "".join(m["content"] for m in messages)
     for mark in ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "</s>", "[INST]"):
         assert mark not in said
-    assert [m["role"] for m in messages][0] == "system"
+    assert messages[0]["role"] == "system"
     assert ORDER not in messages[0]["content"]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from service.engine.base import Completions
 from service.generation.ask import Asked
 from service.generation.chart import chart
+from service.generation.confidence import Confidence, confidence
 from service.generation.context import Context
 from service.generation.dialects import transpile
 from service.generation.draft import Checked, Draft
@@ -32,13 +33,14 @@ def answered(
     result = _result(checked, task)
     tables, columns = _reads(chosen, checked, context.schema)
     completions = asked.completions
+    sure = _confidence(task, choice, completions.model.name)
     return GenerateAnswer(
         status="no_sql" if chosen.sql is None else "ok",
         sql=sql,
         dialect=task.dialect,
         candidates=[d.candidate(v) for d, v in zip(mended.drafts, choice.votes, strict=True)],
-        confidence=None,
-        confidence_basis=None,
+        confidence=sure.value if sure else None,
+        confidence_basis=sure.basis if sure else None,
         verified=False,
         tables=tables,
         columns=columns,
@@ -57,6 +59,10 @@ def answered(
         latency_ms=round(elapsed_s * 1000, 1),
         debug=_debug(asked, mended) if task.debug else None,
     )
+
+
+def _confidence(task: GenerateTask, choice: Choice, model: str) -> Confidence | None:
+    return confidence(choice.share, task.n, model) if task.vote else None
 
 
 def _in_dialect(chosen: Draft, dialect: str) -> tuple[str | None, list[str]]:

@@ -38,9 +38,7 @@ class Generator:
         self._engine = engine
         self._defaults = defaults
 
-    async def generate(
-        self, task: GenerateTask, report: Report = unreported
-    ) -> GenerateAnswer:
+    async def generate(self, task: GenerateTask, report: Report = unreported) -> GenerateAnswer:
         """Turn the question into SQL, and into rows where the task says so.
 
         `report` gets stages as they begin, and the model's text as it comes. Raises

@@ -70,7 +70,9 @@ class Mender:
             mended = await self._round(messages, mended, failed)
         return mended
 
-    async def _round(self, messages: Sequence[Message], so_far: Mended, failed: list[int]) -> Mended:
+    async def _round(
+        self, messages: Sequence[Message], so_far: Mended, failed: list[int]
+    ) -> Mended:
         drafts = list(so_far.drafts)
         answers = await asyncio.gather(*(self._again(messages, drafts[place]) for place in failed))
         sent = [(place, answer) for place, answer in zip(failed, answers, strict=True) if answer]

@@ -1,2 +1,2 @@
 def column_types(columns, rows, declared):
-    return ["text"]*len(columns)
+    return ["text"] * len(columns)
