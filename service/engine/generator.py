@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from service.errors import DatabaseUnusable, TooLarge
 from service.sandbox.executor import Executor
 from service.text2sql.completion import extract_sql
 from service.text2sql.databases import Database, DatabaseRegistry
-from service.text2sql.prompt import Prompt, build_prompt
+from service.text2sql.prompt import DEFAULT, Prompt, build_prompt
 from service.text2sql.schema import Schema, SchemaCache
 
 _SHOWN_ANSWER = 200  # characters of an answer without SQL that are repeated to the caller
@@ -140,11 +141,12 @@ class Generator:
 
     async def _ask(self, schema: Schema, task: GenerateTask) -> tuple[Prompt, Completion]:
         """Ask with example values, and without them where they are too much for the context."""
-        try:
-            prompt = build_prompt(schema, task.question, task.evidence)
-            return prompt, await self._complete(prompt, task)
-        except TooLarge:
-            prompt = build_prompt(schema, task.question, task.evidence, examples=False)
+        *longer, shortest = DEFAULT.shorter()
+        for template in longer:
+            prompt = build_prompt(schema, task.question, task.evidence, template=template)
+            with suppress(TooLarge):
+                return prompt, await self._complete(prompt, task)
+        prompt = build_prompt(schema, task.question, task.evidence, template=shortest)
         try:
             return prompt, await self._complete(prompt, task)
         except TooLarge as error:
