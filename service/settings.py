@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import SettingsError
+from service.errors import SettingsError, UnsupportedValue
 from service.sandbox.limits import Limits
 from service.text2sql.policy import Policy
+from service.text2sql.prompt import DEFAULT, Template
 from service.text2sql.types import FLAGS, Flag
 
 PREFIX = "VERISQL_"
@@ -118,6 +119,10 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000
 
+    prompt_template: Annotated[
+        str, Field(description="How schema and question are written (prompts.md).")
+    ] = str(DEFAULT)
+
     store_url: Annotated[
         str | None, Field(description="Job store; default a SQLite file in `<home>`.")
     ] = None
@@ -150,7 +155,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
-        _ = self.policy
+        _ = self.policy, self.template
         return self
 
     @property
@@ -195,6 +200,14 @@ class Settings(BaseSettings):
             )
         flags = cast(frozenset[Flag], names)
         return Policy(reject_flags=flags, cache_bytes=self.verdict_cache_mb * 2**20)
+
+    @property
+    def template(self) -> Template:
+        """The template of prompts; raises ValueError."""
+        try:
+            return Template.parse(self.prompt_template)
+        except UnsupportedValue as error:
+            raise ValueError(f"{PREFIX}PROMPT_TEMPLATE: {error}") from error
 
     @property
     def limits(self) -> Limits:

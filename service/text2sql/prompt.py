@@ -109,11 +109,11 @@ def _fitted(
         return fit(schema, template, about, budget.tokens - taken, budget.count)
     except Overflow as overflow:
         raise TooLarge(
-            f"the prompt needs at least {taken + overflow.needed} tokens, of which {taken} are the "
-            f"question with its hint, values and history, and {budget.tokens} are allowed: the "
-            f"smallest part of the schema of {schema.db_id!r} does not fit, even without "
-            "descriptions, example values and all but the most relevant column and its keys",
-            param="question" if taken > budget.tokens // 2 else "db_id",
+            f"the prompt needs at least {taken + overflow.needed} tokens and {budget.tokens} are "
+            f"allowed: {taken} are taken by the question with its hint, values and history, and "
+            f"even the most relevant column of {schema.db_id!r} with its keys, without "
+            f"descriptions and example values, takes {overflow.needed}",
+            param="question" if taken >= budget.tokens else "db_id",
         ) from overflow
 
 

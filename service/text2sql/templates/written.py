@@ -48,7 +48,7 @@ def literal(value: Value) -> str:
 def remark(column: Column) -> str:
     """What the column and its values mean, as far as somebody described them."""
     values = f"values: {column.value_description}" if column.value_description else ""
-    return "; ".join(part for part in (column.description, values) if part)
+    return visible("; ".join(part for part in (column.description, values) if part))
 
 
 def references(schema: Schema) -> Iterator[tuple[str, str, str, str]]:
