@@ -91,11 +91,16 @@ class Settings(BaseSettings):
         Field(description="`local` starts vLLM, `url` uses one, `off`: a reward service alone."),
     ] = None
     engine_url: Annotated[
-        str | None, Field(description="An OpenAI-compatible server, e.g. `http://gpu:8001/v1`.")
+        str | None,
+        Field(description="OpenAI-compatible servers, comma separated, e.g. `http://gpu:8001/v1`."),
     ] = None
     engine_api_key: Annotated[str | None, Field(description="Bearer token for the engine URL.")] = (
         None
     )
+    tokenizer: Annotated[
+        str | None,
+        Field(description="Counts tokens for an engine URL: a model here or a `tokenizer.json`."),
+    ] = None
     model: Annotated[
         str, Field(description="A known model's name, a local folder, or a hub id at a revision.")
     ] = "qwen2.5-coder-0.5b-instruct"
@@ -111,10 +116,15 @@ class Settings(BaseSettings):
     generate_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest generation, seconds.")
     ] = 120.0
-    prompt_template: str = "ddl"
     prompt_values: Annotated[
         bool, Field(description="Look a question's words up among the database's values.")
     ] = True
+    engine_first_token_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest wait for a stream's first token, seconds.")
+    ] = 60.0
+    engine_stall_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest silence of the model, seconds.")
+    ] = 30.0
     max_question_chars: Annotated[
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000
@@ -145,7 +155,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        if (self.engine == "url") != bool(self.engine_url):
+        if (self.engine == "url") != bool(self.engine_urls):
             raise ValueError(
                 f"VERISQL_ENGINE={self.engine} contradicts VERISQL_ENGINE_URL="
                 f"{self.engine_url or '(unset)'}: `url` needs an address, the others take none"
@@ -188,6 +198,18 @@ class Settings(BaseSettings):
     def api_key_set(self) -> frozenset[str]:
         """The keys of VERISQL_API_KEYS."""
         return frozenset(k.strip() for k in self.api_keys.split(",") if k.strip())
+
+    @property
+    def engine_urls(self) -> list[str]:
+        """The addresses of VERISQL_ENGINE_URL; raises ValueError when one is given twice."""
+        urls = [url.strip() for url in (self.engine_url or "").split(",") if url.strip()]
+        roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
+        if twice := [url for i, url in enumerate(urls) if roots[i] in roots[:i]]:
+            raise ValueError(
+                f"{PREFIX}ENGINE_URL names {twice[0]} twice: give each address once, with a comma "
+                "between two"
+            )
+        return urls
 
     @property
     def policy(self) -> Policy:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.base import EngineStatus, Sampling
+from service.engine.client import patience
 from service.engine.server import LocalEngine
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable, TooLarge
@@ -79,7 +80,7 @@ class StandIn:
             VllmOptions("cpu", 512, 2**20, self.folder),
             log_path=self.folder / "logs" / "engine.log",
             start_timeout_s=start_timeout_s,
-            generate_timeout_s=10,
+            waits=patience(10),
             say=say or self.says.append,
             pause_s=0.01,
         )

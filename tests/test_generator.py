@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from service.engine.base import Engine, EngineStatus, Sampling
-from service.engine.remote import OffEngine, RemoteEngine
+from service.engine.client import patience
+from service.engine.off import OffEngine
+from service.engine.remote import RemoteEngine
 from service.engine.server import LocalEngine
 from service.errors import (
     DatabaseUnusable,
@@ -41,7 +43,7 @@ async def remote(double: EngineDouble) -> Any:
         double.url,
         api_key=None,
         preferred="double",
-        generate_timeout_s=10,
+        waits=patience(10),
         say=lambda line: None,
         probe_s=0.02,
     )
@@ -218,7 +220,7 @@ def test_a_remote_server_that_is_not_there_says_so() -> None:
             "http://127.0.0.1:9",
             api_key=None,
             preferred="x",
-            generate_timeout_s=1,
+            waits=patience(1),
             say=lambda line: None,
         )
         await engine.start()

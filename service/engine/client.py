@@ -52,6 +52,10 @@ class EngineClient:
         self, url: str, waits: Patience, *, api_key: str | None = None, use_proxy: bool = False
     ) -> None:
         self._waits = waits
+        self.outstanding = 0
+        """Completions that are under way."""
+        self.moved = 0
+        """Pieces and answers received so far: it changes while the server is alive."""
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/").removesuffix("/v1"),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -92,11 +96,16 @@ class EngineClient:
         """
         gathered = Gathered(sampling.n, on_text)
         body = request(model, messages, sampling, stream=on_text is not None)
-        async with mapped(self._waits.whole_s):
-            if on_text is None:
-                gathered.add(_read(Chat, await self._http.post(_CHAT, json=body)))
-            else:
-                await self._stream(body, gathered)
+        self.outstanding += 1
+        try:
+            async with mapped(self._waits.whole_s):
+                if on_text is None:
+                    gathered.add(_read(Chat, await self._http.post(_CHAT, json=body)))
+                else:
+                    await self._stream(body, gathered)
+        finally:
+            self.outstanding -= 1
+        self.moved += 1
         return gathered.completions(model)
 
     async def warm_up(self, model: EngineModel) -> None:
@@ -130,6 +139,7 @@ class EngineClient:
                     async for chat in _chunks(response):
                         waited = f"stopped for {waits.between_s:g} s in its answer"
                         limit.reschedule(asyncio.get_running_loop().time() + waits.between_s)
+                        self.moved += 1
                         gathered.add(chat)
         except TimeoutError as error:
             raise late(waited) from error
