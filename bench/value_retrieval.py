@@ -12,6 +12,7 @@ Noise is the number of matches a question gets, and that of questions whose gold
 import argparse
 import asyncio
 import json
+import re
 import sqlite3
 import statistics
 import tempfile
@@ -95,7 +96,8 @@ class _Run:
                 self._counts["not in the database"] += 1
 
     def _count(self, question: Question, literal: GoldLiteral, found: set[GoldLiteral]) -> None:
-        verbatim = literal.value in question.question or literal.value in question.evidence
+        whole = rf"(?<!\w){re.escape(literal.value)}(?!\w)"
+        verbatim = re.search(whole, f"{question.question}\n{question.evidence}")
         kind = "verbatim" if verbatim else "reworded"
         self._counts[kind] += 1
         self._counts[f"{kind} found"] += literal in found

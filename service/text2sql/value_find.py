@@ -2,19 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
 from rapidfuzz.distance import OSA
 
 from service.text2sql.value_fuzzy import fuzzy
 from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_phrases import LONGEST, Names, Phrase, Text, inflected, name_words
+from service.text2sql.value_names import Names, name_words
+from service.text2sql.value_phrases import LONGEST, Phrase, Text, derived, inflected
 from service.text2sql.value_table import Place, ValueTable
-from service.text2sql.value_text import singular
+from service.text2sql.value_text import spelt
+from service.text2sql.value_words import singular
 
 _MOST_PLACES = 50  # of one form
 _INFLECTED = 0.9
+_DERIVED = 0.8
+_HALF = 0.5
 _SAME_WORDS = 0.9  # differing in accents or punctuation; what is alike besides adds up to 1
 
 
@@ -45,7 +49,7 @@ def _equal(table: ValueTable, text: Text) -> list[_Found]:
     groups = chain.from_iterable(text.phrases(size) for size in range(1, LONGEST + 1))
     by_form: dict[str, list[Phrase]] = defaultdict(list)
     for phrase in chain(text.quoted(), groups):
-        for form in (phrase.folded, *inflected(phrase)):
+        for form in {phrase.folded, *inflected(phrase), *derived(phrase)}:
             by_form[form].append(phrase)
     pairs = (
         (place, phrase)
@@ -55,36 +59,43 @@ def _equal(table: ValueTable, text: Text) -> list[_Found]:
     return [
         _Found(place, phrase, _score(place, phrase))
         for place, phrase in pairs
-        if not phrase.weak or phrase.text == place.value
+        if not phrase.weak or phrase.spelt == spelt(place.value)
     ]
 
 
 def _score(place: Place, phrase: Phrase) -> float:
     """1 for texts that are equal but for case and blanks."""
     if place.folded != phrase.folded:
-        return _INFLECTED
+        return _INFLECTED if place.folded in inflected(phrase) else _DERIVED
     value, said = (" ".join(text.casefold().split()) for text in (place.value, phrase.text))
     alike = OSA.normalized_similarity(value, said)
     return _SAME_WORDS + (1 - _SAME_WORDS) * float(alike)
 
 
 def _longest(found: Sequence[_Found], text: Text) -> list[_Found]:
-    """Without phrases that are part of a longer one which names a value: Paris (Hilton).
+    """Parts of a longer phrase that names a value score less, and nothing if they are half of it.
 
-    A longer one that adds a word of the schema only (the Ohio river) may mean either.
+    `Paris` of Paris Hilton is dropped, `McKinley` of Mount McKinley comes later. A longer phrase
+    that adds no more than words of the schema (the Ohio river) leaves its parts alone.
     """
-    weights = {f.phrase: _weight(f.phrase, text) for f in found}
-    inner = {
-        phrase
-        for phrase, weight in weights.items()
-        for other, heavier in weights.items()
-        if phrase.within(other) and heavier > weight
+    heavy = {f.phrase: _weight(f.phrase, text) for f in found}
+    shares = {
+        phrase: min(
+            (
+                len(phrase.folded) / len(outer.folded)
+                for outer in heavy
+                if phrase.within(outer) and heavy[outer] > weight
+            ),
+            default=1.0,
+        )
+        for phrase, weight in heavy.items()
     }
-    return [f for f in found if f.phrase not in inner]
+    scaled = (replace(f, score=f.score * shares[f.phrase]) for f in found)
+    return [f for f in scaled if shares[f.phrase] > _HALF]
 
 
 def _weight(phrase: Phrase, text: Text) -> int:
-    return sum(text.loose(number) for number in range(phrase.first, phrase.end))
+    return sum(text.loose[phrase.first : phrase.end])
 
 
 def _alike(table: ValueTable, text: Text, equal: Sequence[Phrase]) -> Iterator[_Found]:

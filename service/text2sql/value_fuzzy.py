@@ -4,6 +4,7 @@ Likeness is 1 - d / n: d the edits (insert, delete, replace, swap neighbours: op
 alignment, rapidfuzz's `OSA`) between phrase and value, n the characters of the longer one.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -21,8 +22,9 @@ LEAST_PART = 0.4
 """Share of a value's characters that a capitalised or quoted phrase must have to name it."""
 _SHORTEST = 5  # characters; of shorter words one edit makes other words
 _LONGEST = 12  # words of a value that is compared with word groups of the question
-_FORMS = 60
+_FORMS = 300
 _POSTINGS = 6_000
+_MISSPELT = 5  # values that one phrase may misspell
 _PARTS = 2  # values that one phrase may name by a part
 
 Fuzzy = tuple[str, Phrase, float]
@@ -35,7 +37,7 @@ def fuzzy(table: ValueTable, text: Text, found: Sequence[Phrase]) -> list[Fuzzy]
     runs = [run for run in _runs(text, taken) if len(run) >= _SHORTEST]
     forms = table.alike(runs, _FORMS, _POSTINGS)
     windows = _Windows(text, found)
-    misspelt = [match for form in forms if (match := _misspelt(form, windows))]
+    misspelt = _misspelt(forms, windows)
     spelt = {phrase for _, phrase, _ in misspelt}
     return [*misspelt, *(part for part in _parts(forms, windows) if part[1] not in spelt)]
 
@@ -44,7 +46,7 @@ def _runs(text: Text, taken: set[int]) -> Iterator[str]:
     """Texts of neighbouring words that may be part of a misspelt value."""
     run: list[str] = []
     for number, word in enumerate(text.words):
-        if number not in taken and text.loose(number):
+        if number not in taken and text.loose[number]:
             run.append(word.text)
         elif run:
             yield " ".join(run)
@@ -70,24 +72,31 @@ class _Windows:
         return self._of_size[size]
 
     def _is_free(self, phrase: Phrase) -> bool:
-        return not phrase.weak and not any(phrase.within(other) for other in self._found)
+        whole = phrase.quoted or self._text.is_edged(phrase)
+        return whole and not phrase.weak and not any(phrase.within(p) for p in self._found)
 
 
-def _misspelt(form: str, windows: _Windows) -> Fuzzy | None:
-    size = form.count(" ") + 1
-    if size > _LONGEST:
-        return None
-    best: Fuzzy | None = None
-    for words in range(max(1, size - 1), size + 2):
-        match = process.extractOne(
-            form,
-            windows.of(words),
-            scorer=OSA.normalized_similarity,
-            score_cutoff=best[2] if best else LEAST_ALIKE,
-        )
-        if match and _may_mean(match[2], form, match[1]) and (not best or match[1] > best[2]):
-            best = (form, match[2], match[1])
-    return best
+def _misspelt(forms: Sequence[str], windows: _Windows) -> list[Fuzzy]:
+    """Each form with the phrase most like it, where that is alike enough."""
+    of_size: dict[int, list[str]] = defaultdict(list)
+    for form in forms:
+        size = form.count(" ") + 1
+        for words in range(max(1, size - 1), size + 2):
+            of_size[words].append(form)
+    best: dict[str, Fuzzy] = {}
+    for words in range(1, _LONGEST + 1):
+        for phrase, text in windows.of(words).items() if words in of_size else ():
+            for form, score in _most_alike(text, of_size[words]):
+                better = form not in best or score > best[form][2]
+                if better and _may_mean(phrase, form, score):
+                    best[form] = (form, phrase, score)
+    return list(best.values())
+
+
+def _most_alike(text: str, forms: Sequence[str]) -> list[tuple[str, float]]:
+    alike = OSA.normalized_similarity
+    found = process.extract(text, forms, scorer=alike, score_cutoff=LEAST_ALIKE, limit=_MISSPELT)
+    return [(form, score) for form, score, _ in found]
 
 
 def _may_mean(phrase: Phrase, form: str, score: float) -> bool:

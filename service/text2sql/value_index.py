@@ -14,13 +14,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from service.errors import DatabaseUnusable, VeriSQLError
 from service.text2sql.databases import Database
 from service.text2sql.schema import Queries, Schema
 from service.text2sql.value_find import find_values
 from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_phrases import Names
+from service.text2sql.value_names import Names
 from service.text2sql.value_read import LeftOut, ReadLimits, read_values
 from service.text2sql.value_store import ValueStore
 from service.text2sql.value_table import ValueTable, build_table, has_trigrams
@@ -30,8 +31,16 @@ _RETRY_S = 60.0
 """After a build that failed, the next one waits so long, seconds."""
 _FAILURES = (VeriSQLError, sqlite3.Error, OSError, MemoryError)
 
+_TRANSIENT = frozenset({"slow", "unreadable"})
+"""Why a column may be missing that is there the next time."""
+
 Key = tuple[str, str]
 """db_id and SHA-256 of the file."""
+
+
+class _Index(NamedTuple):
+    table: ValueTable
+    names: Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class ValueIndexes:
         self._wait_s = wait_s
         self._limits = limits
         self._memory_bytes = memory_bytes
-        self._tables: OrderedDict[Key, ValueTable] = OrderedDict()
+        self._kept: OrderedDict[Key, _Index] = OrderedDict()
         self._making: dict[Key, asyncio.Task[None]] = {}
         self._retry_at: dict[Key, float] = {}
         self._reports: dict[Key, IndexReport] = {}
@@ -87,11 +96,11 @@ class ValueIndexes:
 
         Never raises on behalf of the database, the index or the disk: then there are no values.
         """
-        table = await self._table(executor, database, sha256, schema)
-        if table is None or limit < 1:
+        index = await self._index(executor, database, sha256, schema)
+        if index is None or limit < 1:
             return []
         try:
-            return await asyncio.to_thread(find_values, table, Names.of(schema), text, limit)
+            return await asyncio.to_thread(find_values, index.table, index.names, text, limit)
         except _FAILURES as error:
             _LOG.warning("no values of %r: %s", database.db_id, error)
             return []
@@ -107,20 +116,20 @@ class ValueIndexes:
             task.cancel()
         await asyncio.gather(*making, return_exceptions=True)
 
-    async def _table(
+    async def _index(
         self, executor: Queries, database: Database, sha256: str, schema: Schema
-    ) -> ValueTable | None:
+    ) -> _Index | None:
         key = (database.db_id, sha256)
-        if key not in self._tables and time.monotonic() >= self._retry_at.get(key, 0.0):
+        if key not in self._kept and time.monotonic() >= self._retry_at.get(key, 0.0):
             if key not in self._making:
                 task = asyncio.create_task(self._make(executor, database, sha256, schema))
                 self._making[key] = task
                 task.add_done_callback(partial(self._made, key))
             # Only waited for, not cancelled with this question: others may wait for it too.
             await asyncio.wait([self._making[key]], timeout=self._wait_s)
-        if key in self._tables:
-            self._tables.move_to_end(key)
-        return self._tables.get(key)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
 
     def _made(self, key: Key, task: asyncio.Task[None]) -> None:
         self._making.pop(key, None)
@@ -134,11 +143,10 @@ class ValueIndexes:
         image = await asyncio.to_thread(self._store.read, database, sha256)
         if image is None:
             image = await self._build(executor, database, sha256, schema)
-            await asyncio.to_thread(self._store.write, database, sha256, image)
         table = await asyncio.to_thread(ValueTable, image)
-        self._tables[database.db_id, sha256] = table
-        while len(self._tables) > 1 and self._held() > self._memory_bytes:
-            self._tables.popitem(last=False)
+        self._kept[database.db_id, sha256] = _Index(table, Names.of(schema))
+        while len(self._kept) > 1 and self._held() > self._memory_bytes:
+            self._kept.popitem(last=False)
 
     async def _build(
         self, executor: Queries, database: Database, sha256: str, schema: Schema
@@ -154,10 +162,13 @@ class ValueIndexes:
             left_out=values.left_out,
             elapsed_s=round(time.monotonic() - start, 3),
         )
+        # What was missed for want of time may be read the next time: that is kept in memory only.
+        if _TRANSIENT.isdisjoint(column.reason for column in values.left_out):
+            await asyncio.to_thread(self._store.write, database, sha256, image)
         return image
 
     def _held(self) -> int:
-        return sum(table.size for table in self._tables.values())
+        return sum(index.table.size for index in self._kept.values())
 
 
 def _sha256(path: Path) -> str:

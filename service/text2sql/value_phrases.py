@@ -1,31 +1,35 @@
 """Phrases of a question that may name a value: word groups, quoted strings, numbers and codes.
 
 A phrase is telling where it is quoted, where a word of it is capitalised inside a sentence, where
-it holds two words that are neither common nor short numbers, or where it is one such word and no
-word of a table's or column's name. Only telling phrases are looked for: a value 'all' or 'name'
-would otherwise match nearly every question.
+it holds two words that are not common, or one and a number, where it is one such word and not the
+last of a table's or column's name (`name` of first_name), and where it is a code (AB-12). Only
+telling phrases are looked for: a value 'all' or 'name' would otherwise match nearly every question.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
-from service.text2sql.schema import Schema
-from service.text2sql.value_text import Word, composed, folded, plural, singular, words
-from service.text2sql.value_words import COMMON_WORDS
+from service.text2sql.value_names import Names
+from service.text2sql.value_text import Word, composed, spelt, words
+from service.text2sql.value_words import COMMON_WORDS, plural, roots, singular
 
 LONGEST = 6
 """Words of a phrase that is not quoted."""
 _MAX_WORDS = 512  # of question and evidence; what follows is not looked at
+_MAX_CHARS = 20_000
+_MAX_QUOTES = 50
 _SHORT = 2  # letters or digits: such a word alone says little
 _TITLED = 0.6  # of the words capitalised: then capitals mean nothing
+_PAIRS = '""``\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}«»'
 _QUOTED = re.compile(
-    r"""(?<!\w)'(?P<single>[^\n]+?)'(?!\w)|"(?P<double>[^"\n]+)"|“(?P<curly>[^”\n]+)”"""
-    r"""|‘(?P<curled>[^\n]+?)’(?!\w)|«(?P<angled>[^»\n]+)»|`(?P<back>[^`\n]+)`"""
+    # An apostrophe within a word ends no quotation.
+    r"(?<!\w)['\u2018]([^\n]{1,100}?)['\u2019](?!\w)|"
+    + "|".join(f"{a}[^{b}\n]{{1,100}}{b}" for a, b in zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ENDS = frozenset(".?!:\n")
+_JOINTS = tuple("@_.:-/,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,57 +44,48 @@ class Phrase:
     proper: bool
     """Quoted, or a word of it is capitalised inside a sentence."""
     weak: bool = False
-    """Telling by its capitals alone: then only the very same value is meant."""
+    """Telling by its capitals or shortness alone: then only the very same value is meant."""
+
+    @property
+    def spelt(self) -> str:
+        """The words as they are written, whatever stands between them."""
+        return spelt(self.text)
 
     def within(self, other: "Phrase") -> bool:
         """True where `other` has all the words of this one."""
         return other.first <= self.first and self.end <= other.end
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What a schema calls its tables and columns, folded and in the singular."""
-
-    whole: frozenset[str]
-    parts: frozenset[str]
-
-    @classmethod
-    def of(cls, schema: Schema) -> "Names":
-        """The names of all tables and columns."""
-        tables = [table.name for table in schema.tables]
-        columns = [column.name for table in schema.tables for column in table.columns]
-        split = [name_words(name) for name in [*tables, *columns]]
-        return cls(frozenset(" ".join(s) for s in split), frozenset(w for s in split for w in s))
-
-
-def name_words(name: str) -> list[str]:
-    """Words of an identifier (`petType`, `pet_types`), folded, in the singular."""
-    return [singular(word) for word in folded(_CAMEL.sub(" ", name)).split()]
-
-
 class Text:
     """Question and evidence, cut into words once."""
 
     def __init__(self, text: str, names: Names) -> None:
-        self._text = composed(text)
+        self._text = composed(text[:_MAX_CHARS])
         self.words: Sequence[Word] = words(self._text)[:_MAX_WORDS]
         self._names = names
-        self._quotes = [(m.start(), m.end()) for m in _QUOTED.finditer(self._text)]
-        self.capital = self._capitals()
+        quotes = islice(_QUOTED.finditer(self._text), _MAX_QUOTES)
+        self._quotes = [(m.start(), m.end()) for m in quotes]
+        self._capital = self._capitals()
+        self._bound = [False, *map(self._binds, range(1, len(self.words))), False]
         heavy = (self._heavy(number) for number in range(len(self.words)))
         self._content = [0, *accumulate(heavy)]
-        self._proper = [0, *accumulate(self.capital)]
-
-    def content(self, number: int) -> bool:
-        """True where that word is neither common nor a short number."""
-        return self._content[number] < self._content[number + 1]
+        self._proper = [0, *accumulate(self._capital)]
+        self.loose = [self._is_loose(number) for number in range(len(self.words))]
+        """For each word: it may be part of a misspelt value."""
 
     def phrases(self, size: int) -> Iterator[Phrase]:
-        """All telling word groups of that size; none goes over the end of a line."""
+        """Telling word groups of that size; none goes over the end of a line or cuts a code."""
         for first in range(len(self.words) - size + 1):
-            phrase = self._phrase(first, first + size, quoted=False)
-            if "\n" not in phrase.text and (phrase.proper or not phrase.weak):
-                yield phrase
+            if not self._bound[first] and not self._bound[first + size]:
+                phrase = self._phrase(first, first + size, quoted=False)
+                telling = phrase.proper or not phrase.weak or self._is_letter(phrase)
+                if telling and "\n" not in phrase.text:
+                    yield phrase
+
+    def is_edged(self, phrase: Phrase) -> bool:
+        """True where neither its first nor its last word is a common one in small letters."""
+        edges = (phrase.first, phrase.end - 1)
+        return all(self._capital[n] or self._content[n] < self._content[n + 1] for n in edges)
 
     def quoted(self) -> Iterator[Phrase]:
         """What stands between quotation marks, of any length."""
@@ -99,17 +94,17 @@ class Text:
             if inside:
                 yield self._phrase(inside[0], inside[-1] + 1, quoted=True)
 
-    def loose(self, number: int) -> bool:
-        """True for a word that may be part of a misspelt value."""
-        if self.capital[number] or self.in_quotes(number):
-            return True
-        word = self.words[number].text
-        return self.content(number) and not {word, singular(word)} & self._names.parts
+    @staticmethod
+    def _is_letter(phrase: Phrase) -> bool:
+        short = len(phrase.folded) <= _SHORT and phrase.folded.isalpha()
+        return short and phrase.folded not in COMMON_WORDS
 
-    def in_quotes(self, number: int) -> bool:
-        """True for a word between quotation marks."""
+    def _is_loose(self, number: int) -> bool:
         word = self.words[number]
-        return any(start <= word.start and word.end <= end for start, end in self._quotes)
+        if self._capital[number] or any(a <= word.start and word.end <= b for a, b in self._quotes):
+            return True
+        names = {word.text, singular(word.text)} & self._names.heads
+        return self._heavy(number) and not names
 
     def _phrase(self, first: int, end: int, *, quoted: bool) -> Phrase:
         group = self.words[first:end]
@@ -121,10 +116,28 @@ class Text:
 
     def _telling(self, form: str, first: int, end: int) -> bool:
         content = self._content[end] - self._content[first]
-        if end - first > 1:
-            single = " ".join(map(singular, form.split()))
-            return content > 1 and single not in self._names.whole
-        return content == 1 and not {form, singular(form)} & self._names.parts
+        if end - first == 1:
+            return content == 1 and not {form, singular(form)} & self._names.heads
+        proper = self._proper[end] > self._proper[first]
+        numbers = sum(word.isdecimal() and len(word) <= _SHORT for word in form.split())
+        named = content > 1 or (content == 1 and (proper or numbers > 0))
+        whole = " ".join(map(singular, form.split())) in self._names.whole
+        return (named and not whole) or self._is_code(first, end)
+
+    def _is_code(self, first: int, end: int) -> bool:
+        """True for what is written without blanks and with digits: 3-1, 08/30, ab-12."""
+        written = self._text[self.words[first].start : self.words[end - 1].end]
+        return any(map(str.isdigit, written)) and not any(map(str.isspace, written))
+
+    def _binds(self, number: int) -> bool:
+        """True where that word and the one before are parts of a number, date, code or address."""
+        join = self._between(number)
+        start = self.words[number].start
+        before, after = self._text[self.words[number - 1].end - 1], self._text[start]
+        if join not in _JOINTS:
+            return False
+        digit = before.isdigit() or after.isdigit()
+        return join in "@_" or digit or (join == "." and before.islower() and after.islower())
 
     def _heavy(self, number: int) -> bool:
         word = self.words[number].text
@@ -151,7 +164,15 @@ class Text:
 def inflected(phrase: Phrase) -> set[str]:
     """The phrase with its last word in the singular or plural; nothing for quoted ones."""
     *before, last = phrase.folded.split()
-    if phrase.quoted or len(last) <= _SHORT or not last.isalpha():
+    if phrase.quoted or len(last) <= _SHORT:
         return set()
     forms = {singular(last), plural(last)} - {last}
     return {" ".join([*before, form]) for form in forms}
+
+
+def derived(phrase: Phrase) -> set[str]:
+    """What a single word may be made of: `european` of europe, `engineering` of engineer."""
+    word = phrase.folded
+    if phrase.quoted or phrase.weak or not word.isalpha():
+        return set()
+    return roots(singular(word))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from service.sandbox.result import QueryResult
 from service.text2sql.databases import Database
 from service.text2sql.schema import Queries, Schema, Table, quoted
 
@@ -75,15 +76,16 @@ async def read_values(
     room = limits
     stop_at = time.monotonic() + limits.total_s
     for table, column in _columns(schema):
-        full = room.values <= 0 or room.chars <= 0 or time.monotonic() >= stop_at
-        found, reason = ([], "no_room") if full else await _read(executor, database, table, column, room)
-        values = [value for value in found if _fit(value)]
-        if values:
-            read.append(ColumnValues(table, column, values))
-            chars = sum(map(len, values))
-            room = replace(room, values=room.values - len(values), chars=room.chars - chars)
+        if room.values <= 0 or room.chars <= 0 or time.monotonic() >= stop_at:
+            missing.append(LeftOut(table, column, "no_room"))
+            continue
+        found, reason = await _read(executor, database, table, column, room)
         if reason:
             missing.append(LeftOut(table, column, reason))
+        if found:
+            read.append(ColumnValues(table, column, found))
+            chars = sum(map(len, found))
+            room = replace(room, values=room.values - len(found), chars=room.chars - chars)
     return DatabaseValues(tuple(read), tuple(missing))
 
 
@@ -113,10 +115,13 @@ async def _read(
     if result.status != "ok":
         return [], "slow" if result.status == "timeout" else "unreadable"
     texts = (_text(row[0]) for row in result.rows)
-    return [text for text in texts if text is not None], "cut" if result.truncated else None
+    fit = [text for text in texts if text is not None and _fit(text)]
+    return fit, "cut" if result.truncated else None
 
 
-async def _query(executor: Queries, database: Database, sql: str, limits: ReadLimits) -> Any:
+async def _query(
+    executor: Queries, database: Database, sql: str, limits: ReadLimits
+) -> QueryResult:
     most = max(1, min(limits.column_values, limits.values))
     return await executor.query(
         database.path, sql, timeout_s=limits.column_s, max_rows=most, max_bytes=limits.chars

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from service.text2sql.value_read import DatabaseValues
 from service.text2sql.value_text import folded
@@ -67,7 +68,9 @@ def build_table(values: DatabaseValues, *, trigrams: bool = True) -> bytes:
         forms: dict[str, int] = {}
         for number, column in enumerate(values.columns):
             db.execute("INSERT INTO spot VALUES (?, ?, ?)", (number, column.table, column.column))
-            places = [(forms.setdefault(folded(v), len(forms) + 1), number, v) for v in column.values]
+            places = [
+                (forms.setdefault(folded(v), len(forms) + 1), number, v) for v in column.values
+            ]
             db.executemany("INSERT OR IGNORE INTO place VALUES (?, ?, ?)", places)
         db.execute("DELETE FROM place WHERE form = ?", (forms.pop("", -1),))
         db.executemany("INSERT INTO form VALUES (?, ?)", ((n, f) for f, n in forms.items()))
@@ -80,7 +83,7 @@ def build_table(values: DatabaseValues, *, trigrams: bool = True) -> bytes:
 def _add_trigrams(db: sqlite3.Connection) -> None:
     db.executescript(_TRIGRAMS)
     one_of_each = db.execute(
-        "SELECT form.id, folded, value FROM form JOIN place ON place.form = form.id GROUP BY form.id"
+        "SELECT form.id, folded, value FROM form JOIN place ON form = form.id GROUP BY form.id"
     )
     spelt = ((number, form) for number, form, value in one_of_each if _is_spelt(form, value))
     db.executemany("INSERT INTO gram (rowid, folded) VALUES (?, ?)", list(spelt))
@@ -150,11 +153,13 @@ class ValueTable:
         # Quoted, so that nothing in it is an operator of FTS5's query language.
         phrase = '"' + gram.replace('"', '""') + '"'
         with self._lock:
-            rows = self._db.execute("SELECT rowid FROM gram WHERE gram MATCH ?", (phrase,)).fetchall()
+            rows = self._db.execute(
+                "SELECT rowid FROM gram WHERE gram MATCH ?", (phrase,)
+            ).fetchall()
         return (number for (number,) in rows)
 
-    def _select(self, sql: str, keys: Iterable[str | int]) -> Iterator[tuple[str, ...]]:
-        rest = iter(sorted({*keys}))  # type: ignore[type-var]
+    def _select(self, sql: str, keys: Iterable[str] | Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        rest = iter(sorted({*keys}))
         while batch := list(islice(rest, _BATCH)):
             marks = ",".join("?" * len(batch))
             with self._lock:

@@ -32,26 +32,13 @@ def folded(text: str) -> str:
     return " ".join(word.text for word in words(composed(text)))
 
 
+def spelt(text: str) -> str:
+    """As `folded`, but with the letters as they are."""
+    return " ".join(_WORD.findall(composed(text)))
+
+
 def _folded(word: str) -> str:
     if word.isascii():
         return word.lower()
     apart = unicodedata.normalize("NFKD", word)
     return "".join(c for c in apart if not unicodedata.combining(c)).casefold()
-
-
-def singular(word: str) -> str:
-    """An English plural's likely singular; any other word as it is."""
-    if len(word) < 4 or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") else word
-
-
-def plural(word: str) -> str:
-    """An English noun's likely plural."""
-    if word.endswith("y") and word[-2:-1] not in tuple("aeiou"):
-        return word[:-1] + "ies"
-    return word + ("es" if word.endswith(("ch", "sh", "x", "s", "z")) else "s")
