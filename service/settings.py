@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     data_dir: Annotated[
         str, Field(description="Folders with databases, `:` between them; the demo is built in.")
     ] = ""
+    values: Annotated[
+        bool, Field(description="Put values of the database that a question names into prompts.")
+    ] = True
+    index_dir: Annotated[
+        Path | None, Field(description="Folder of value indexes; default beside each database.")
+    ] = None
     max_request_mb: Annotated[
         int, Field(ge=1, le=1024, description="Largest request body, MiB.")
     ] = 64
@@ -177,6 +183,11 @@ class Settings(BaseSettings):
     def models_path(self) -> Path:
         """Where converted model weights are kept."""
         return _absolute("models_dir", self.models_dir or self.home_path / "models")
+
+    @property
+    def index_path(self) -> Path | None:
+        """The folder of VERISQL_INDEX_DIR, expanded and absolute; None is beside each database."""
+        return _absolute("index_dir", self.index_dir) if self.index_dir else None
 
     @property
     def runs_path(self) -> Path:
