@@ -15,6 +15,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
+from service.generation.growth import grows_too_much, has_names_within_names
 from service.generation.reading import read
 from service.text2sql.schema import Schema, Table
 
@@ -37,10 +38,10 @@ def lineage(sql: str, schema: Schema) -> Lineage | None:
     """Tables and columns that the query reads, or None where they cannot be told for sure.
 
     None for what read() refuses, for a table or column that the schema lacks, a name that several
-    tables have, and for table-valued functions.
+    tables have, table-valued functions, and what growth.py finds too large to resolve.
     """
     tree = read(sql, schema)
-    if tree is None:
+    if tree is None or has_names_within_names(tree) or grows_too_much(tree, schema):
         return None
     known = {table.name.lower(): table for table in schema.tables}
     try:
@@ -118,14 +119,22 @@ def _source(column: exp.Column, scope: Scope) -> "exp.Expr | Scope":
 def _without_table(
     column: exp.Column, scope: Scope, known: dict[str, Table]
 ) -> Iterator[tuple[Table, str]]:
-    is_output = column.name in scope.expression.named_selects
-    if is_output and column.find_ancestor(exp.Order, exp.Group, exp.Having) is not None:
-        return  # the name of a result's column, whose own reads are counted there
+    if _is_result_name(column.name, scope.expression):
+        return  # what that column reads is counted where it is computed
     tables = [s for s in scope.sources.values() if isinstance(s, exp.Table)]
     if column.name not in _ROW_NAMES or len(tables) != 1:
         raise _Unknown(column.sql())
     table = _table(tables[0], known)
     yield table, _spelling(column.name, table)
+
+
+def _is_result_name(name: str, query: exp.Expr) -> bool:
+    for result in query.selects if isinstance(query, exp.Query) else ():
+        own = result.unalias()
+        is_itself = isinstance(own, exp.Column) and not own.table and own.name == name
+        if result.alias_or_name == name and not is_itself:
+            return True
+    return False
 
 
 def _spelling(name: str, table: Table) -> str:
