@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from service.engine.base import Engine
 from service.engine.generator import Generator
+from service.feedback.loop import FeedbackLoop
 from service.jobs.intake import Jobs
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
@@ -31,6 +32,7 @@ class Parts:
     generator: Generator
     jobs: Jobs
     supervisor: Supervisor
+    feedback: FeedbackLoop
 
 
 def get_parts(request: Request) -> Parts:
