@@ -1,7 +1,10 @@
 """POST /feedback and what follows from it, through the real app."""
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +20,7 @@ from service.text2sql.questions import read_questions
 from tests.conftest import SHOP
 from tests.test_api_errors import check_error
 
+ROOT = Path(__file__).parents[1]
 RIGHT = "SELECT name FROM customer WHERE city = 'Rome'"
 OTHER = "SELECT DISTINCT name FROM customer WHERE city = 'Rome'"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n"
@@ -352,3 +356,27 @@ def test_comments_come_back_as_they_were(app: TestClient) -> None:
     comment = "<script>alert(1)</script>'; DROP TABLE feedback; --"
     give(app, answered(app), "negative", comment=comment)
     assert app.get("/feedback").json()["data"][0]["comment"] == comment
+
+
+KILLED = """
+import os, signal, sys
+from fastapi.testclient import TestClient
+from service.app import create_app
+from service.feedback.records import AnswerRecord
+from service.settings import load_settings
+settings = load_settings(home=sys.argv[1], data_dir=sys.argv[2], engine="off", workers=1)
+with TestClient(create_app(settings)) as app:
+    answer = AnswerRecord("r1", "shop", "", "Who?", "", "SELECT 1", "ok", "m", "")
+    app.portal.call(app.app.state.parts.feedback.record, answer)
+    reply = app.post("/feedback", json={"request_id": "r1", "rating": "positive"})
+    print(reply.status_code, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_answered_200_outlives_a_kill(settings: Settings) -> None:
+    command = [sys.executable, "-c", KILLED, str(settings.home), settings.data_dir]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("200\n", -signal.SIGKILL), done.stderr
+    with TestClient(create_app(settings)) as app:
+        assert found(app, "who?") is not None

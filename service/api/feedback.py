@@ -162,7 +162,9 @@ async def list_feedback(
 async def export_feedback(parts: PartsDep, db_id: DbId = None) -> StreamingResponse:
     """Every verified query as a training row of BIRD's format, one JSON object a line."""
     pages = parts.feedback.every_verified(db_id)
-    first = await anext(pages, [])  # what fails, fails before the answer begins
+    first: list[VerifiedQuery] = await anext(
+        pages, []
+    )  # what fails, fails before the answer begins
     return StreamingResponse(_lines(first, pages), media_type="application/x-ndjson")
 
 

@@ -101,7 +101,7 @@ def gist(text: str) -> tuple[str, ...]:
         plain = f"{plain[leading.end() :]} {leading[1]}"
     line = " ".join(_plainer(word, name) for word, name in _words(plain))
     line = _ENDING.sub("", line)
-    line = line[_OPENER.match(line + " ").end() :] if line else line  # type: ignore[union-attr]
+    line = _OPENER.sub("", f"{line} ", count=1).strip()
     if count := _COUNT.match(line):
         line = f"how many {line[count.end() :]}"
     line = _BOUND.sub(lambda found: f"{found.lastgroup} ", _THERE.sub("", line))
