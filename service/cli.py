@@ -1,4 +1,4 @@
-"""The command line: verisql serve | ask | verify | eval | train | jobs."""
+"""The command line: verisql serve | ask | verify | eval | train | jobs | feedback."""
 
 import json
 import sys
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service import terminal
 from service.client import Client, ServiceError
 from service.commands.audit import audit
+from service.commands.feedback import feedback
 from service.commands.options import DEFAULT_METRICS, Key, Metrics, Url, address
 from service.commands.verify import verify
 from service.demo import questions_path
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
+app.add_typer(feedback, name="feedback")
 app.command()(audit)
 
 Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]

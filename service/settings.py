@@ -140,8 +140,15 @@ class Settings(BaseSettings):
     ] = str(DEFAULT)
 
     store_url: Annotated[
-        str | None, Field(description="Job store; default a SQLite file in `<home>`.")
+        str | None,
+        Field(description="Store of jobs and feedback; default a SQLite file in `<home>`."),
     ] = None
+    keep_answers: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Answers kept for feedback; 0 turns it off.")
+    ] = 10_000
+    keep_answers_days: Annotated[
+        float, Field(gt=0, le=3650, description="Longest time that an answer is kept, days.")
+    ] = 30.0
     max_running_jobs: Annotated[
         int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
     ] = 1
@@ -196,7 +203,7 @@ class Settings(BaseSettings):
 
     @property
     def store_address(self) -> str:
-        """SQLAlchemy URL of the job store."""
+        """SQLAlchemy URL of the store of jobs and feedback."""
         return self.store_url or f"sqlite+aiosqlite:///{self.home_path / 'verisql.db'}"
 
     @property

@@ -59,6 +59,12 @@ def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
     _show_table(["id", "status", "progress", "name"], rows)
 
 
+def show_feedback(statements: Sequence[dict[str, Any]]) -> None:
+    """One line a statement."""
+    names = ["id", "request_id", "db_id", "rating", "question", "sql", "comment"]
+    _show_table(names, [[statement[name] for name in names] for statement in statements])
+
+
 def show_steps(steps: Sequence[dict[str, Any]]) -> None:
     """One line a training step."""
     names = ["step", "reward", "useful_groups", "loss", "completion_tokens", "seconds"]

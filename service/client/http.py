@@ -46,6 +46,18 @@ class Client:
         sent = {k: v for k, v in (body or {}).items() if v is not None}
         return self._call("POST", path, json=sent, headers=headers)
 
+    def download(self, path: str, **params: Any) -> Iterator[bytes]:
+        """GET what may be large, piece by piece, as it comes."""
+        given = {k: v for k, v in params.items() if v is not None}
+        with (
+            _connection_errors(str(self._http.base_url)),
+            self._http.stream("GET", path, params=given) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            yield from response.iter_bytes()
+
     def _call(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         with _connection_errors(str(self._http.base_url)):
             response = self._http.request(method, path, **rest)
