@@ -11,7 +11,6 @@ Only "no worker" and "no such file" raise; everything else is a value.
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import TracebackType
 
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
@@ -51,12 +50,7 @@ class Executor:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     @property
