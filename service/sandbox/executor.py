@@ -95,7 +95,10 @@ class Executor:
         max_rows: int,
         max_bytes: int = 1_048_576,
     ) -> QueryResult:
-        """Run one read-only statement, at most `max_rows` rows and about `max_bytes` bytes."""
+        """Run one read-only statement, at most `max_rows` rows and about `max_bytes` of JSON.
+
+        Fewer rows where more do not fit; `too_large` where not even the names of the columns do.
+        """
         task = {"op": "query", "sql": sql, "timeout_s": timeout_s}
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes}
         return QueryResult(**await self._single(database, task | bounds, timeout_s))

@@ -1,5 +1,6 @@
 """What a worker does with a task, by its operation. Standard library only."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -62,10 +63,14 @@ def _query(connection: Connection, task: Frame) -> Frame:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         names = [column[0] for column in cursor.description]
+        room -= _sent_bytes(names)
+        if room < 0:
+            limit = f"{task['max_bytes']:,} bytes"
+            raise Failure("too_large", f"the names of the columns alone take more than {limit}")
         truncated = False
         for row in cursor:
             values = [_jsonable(value) for value in row]
-            room -= sum(len(str(value)) + 4 for value in values)
+            room -= _sent_bytes(values)
             truncated = len(rows) >= task["max_rows"] or room < 0
             if truncated:
                 break
@@ -87,6 +92,10 @@ def _describe(connection: Connection, task: Frame) -> Frame:
 
 
 _ON_ONE_STATEMENT = {"query": _query, "describe": _describe}
+
+
+def _sent_bytes(values: list[Any]) -> int:
+    return len(json.dumps(values))  # a letter may take twelve
 
 
 def _jsonable(value: Any) -> Any:
