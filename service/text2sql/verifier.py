@@ -16,6 +16,10 @@ from service.text2sql.types import Extract, VerifyReport, VerifyTask
 from service.text2sql.verdict import gold_report, verdict_of
 from service.text2sql.verdict_cache import GroupKey, VerdictCache
 
+VERSION = "2"
+"""Of what verdicts mean. Raise it with whatever makes a verdict another one: a metric, a reward, a
+flag, how SQL is taken out of a completion, altered copies. tests/test_verifier_version.py holds it
+against recorded verdicts. 1 was everything before it had a number."""
 _ERRORS_EARN_AS_MISSES = ("execution", "skyrl")
 
 
@@ -37,8 +41,8 @@ class Verifier:
 
     @property
     def version(self) -> str:
-        """Changes whenever a verdict might."""
-        return f"{__version__}+sqlite-{self._executor.engine_version}"
+        """Changes whenever a verdict might: package, meaning of verdicts, SQL engine."""
+        return f"{__version__}+verdicts-{VERSION}.sqlite-{self._executor.engine_version}"
 
     async def verify(self, task: VerifyTask) -> VerifyReport:
         """A verdict for each prediction, in order.
@@ -103,6 +107,7 @@ class Verifier:
             diff_rows=task.diff_rows,
             robust=task.robust,
             by_width=task.reward in _ERRORS_EARN_AS_MISSES,
+            verifier_version=self.version,
         )
 
     def _group(self, key: GroupKey, predictions: Sequence[str]) -> Group:
