@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     max_audit_questions: Annotated[
         int, Field(ge=1, le=1_000_000, description="Questions in one /audit request.")
     ] = 20_000
+    audit_timeout_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Longest run of golds in /audit, seconds.")
+    ] = 1800.0
     query_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Processor time of one prediction, seconds.")
     ] = 30.0

@@ -27,6 +27,7 @@ def as_dict(audit: Audit) -> Report:
         "rules": {
             "slow_s": audit.options.slow_s,
             "gold_timeout_s": audit.gold_timeout_s,
+            "time_limit_s": audit.options.time_limit_s,
             "drop": list(audit.options.drop),
         },
         "summary": _summary(audit),

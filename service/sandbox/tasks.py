@@ -1,5 +1,6 @@
 """What a worker does with a task, by its operation. Standard library only."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -61,23 +62,29 @@ def _query(connection: Connection, task: Frame) -> Frame:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         names = [column[0] for column in cursor.description]
-        rows, truncated, digest = _first_rows(cursor, task)
+        room -= _sent_bytes(names)
+        if room < 0:
+            limit = f"{task['max_bytes']:,} bytes"
+            raise Failure("too_large", f"the names of the columns alone take more than {limit}")
+        rows, truncated, digest = _first_rows(cursor, task, room)
     answer = {"status": "ok", "columns": names, "rows": rows, "truncated": truncated}
     return answer | {"digest": digest, "elapsed_ms": since(start)} | _reads(connection)
 
 
-def _first_rows(cursor: sqlite3.Cursor, task: Frame) -> tuple[list[list[Any]], bool, str | None]:
+def _first_rows(
+    cursor: sqlite3.Cursor, task: Frame, room: int
+) -> tuple[list[list[Any]], bool, str | None]:
     """The rows within the bounds, whether there are more, and the digest of all if asked for."""
     distinct = RowSet(task["digest_rows"]) if task.get("digest_rows") else None
     rows: list[list[Any]] = []
-    room, truncated = task["max_bytes"], False
+    truncated = False
     for row in cursor:
         if distinct and not distinct.take(row):
             return rows, True, None
         if truncated:
             continue
         values = [_jsonable(value) for value in row]
-        room -= sum(len(str(value)) + 4 for value in values)
+        room -= _sent_bytes(values)
         truncated = len(rows) >= task["max_rows"] or room < 0
         if truncated and not distinct:
             break
@@ -110,6 +117,10 @@ def _describe(connection: Connection, task: Frame) -> Frame:
 
 
 _ON_ONE_STATEMENT = {"query": _query, "describe": _describe}
+
+
+def _sent_bytes(values: list[Any]) -> int:
+    return len(json.dumps(values))  # a letter may take twelve
 
 
 def _jsonable(value: Any) -> Any:
