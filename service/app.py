@@ -45,8 +45,8 @@ from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
 from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.prompt import Template
 from service.text2sql.schema import SchemaCache
+from service.text2sql.value_index import ValueIndexes
 from service.text2sql.verifier import Verifier
 
 _LOG = logging.getLogger(__name__)
@@ -108,7 +108,9 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
     stack.push_async_callback(copies.close)
-    contexts = Contexts(executor, registry, schemas, None)
+    indexes = ValueIndexes(settings.home_path, settings.index_path)
+    stack.push_async_callback(indexes.close)
+    contexts = Contexts(executor, registry, schemas, indexes)
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -117,7 +119,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         schemas=schemas,
         verifier=Verifier(registry, executor, settings.policy, copies),
         engine=engine,
-        generator=Generator(executor, contexts, engine, _defaults(settings)),
+        generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
         feedback=remembered,
@@ -125,8 +127,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
 
 
 def _defaults(settings: Settings) -> Defaults:
-    template = Template.parse(settings.prompt_template)
-    return Defaults(template, settings.prompt_values, settings.max_model_len)
+    return Defaults(settings.template, settings.values, settings.max_model_len)
 
 
 def _demo_folder(settings: Settings) -> Path:

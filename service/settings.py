@@ -125,9 +125,6 @@ class Settings(BaseSettings):
     generate_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest generation, seconds.")
     ] = 120.0
-    prompt_values: Annotated[
-        bool, Field(description="Look a question's words up among the database's values.")
-    ] = True
     engine_first_token_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest wait for a stream's first token, seconds.")
     ] = 60.0

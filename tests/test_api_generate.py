@@ -19,9 +19,10 @@ from tests.test_api_errors import check_error
 
 ASK = {"question": "Who lives in Rome?", "db_id": "shop"}
 FIELDS = (
-    "status sql dialect candidates confidence confidence_basis verified tables columns explanation"
-    " result chart clarification repairs warnings model template left_out values prompt_sha256 usage"
-    " latency_ms debug request_id"
+    "status sql dialect sqlite_sql candidates confidence confidence_basis verified"
+    " verified_query_id tables columns explanation result chart clarification repairs warnings"
+    " model database_sha256 template left_out values prompt_sha256 usage latency_ms debug"
+    " request_id"
 ).split()
 ROME = "```sql\nSELECT name FROM customer WHERE city = 'Rome'\n```"
 

@@ -1,4 +1,4 @@
-"""A question, a value or a description that gives orders: whatever the model obeys, nothing is written.
+"""Questions, values and descriptions that give orders: whatever the model obeys, nothing changes.
 
 The model server here is the worst there can be: it answers with exactly what the attacker wants.
 """

@@ -36,6 +36,13 @@ TOO_LONG = '{"error": {"message": "This model\'s maximum context length is 4096 
 LIMITS = Limits(query_timeout_s=0.5)
 
 
+class NoneVerified:
+    """As before any feedback."""
+
+    async def verified(self, *_: object) -> None:
+        """Nothing."""
+
+
 @asynccontextmanager
 async def remote(double: EngineDouble) -> Any:
     """A RemoteEngine on the double, ready."""
@@ -65,7 +72,7 @@ async def generate(registry: DatabaseRegistry, engine: Engine, **task: Any) -> G
     async with Executor(workers=1, limits=LIMITS) as executor:
         contexts = Contexts(executor, registry, SchemaCache(), None)
         defaults = Defaults(Template.parse("ddl"), values=False, context_tokens=4096)
-        generator = Generator(executor, contexts, engine, defaults)
+        generator = Generator(executor, contexts, engine, NoneVerified(), defaults)
         given = {"question": "How many customers?", "db_id": "shop"} | task
         return await generator.generate(GenerateTask(**given))
 

@@ -12,6 +12,7 @@ from service.api.deps import Parts, PartsDep
 from service.api.events import EVENT_STREAM, event_stream
 from service.api.hangup import while_connected
 from service.errors import TooLarge
+from service.feedback.records import AnswerRecord
 from service.generation.stages import Report, unreported
 from service.generation.task import GenerateAnswer, GenerateTask
 from service.logs import request_id
@@ -128,5 +129,22 @@ async def generate(body: GenerateBody, parts: PartsDep, request: Request) -> Res
 async def _reply(task: GenerateTask, parts: Parts, report: Report = unreported) -> bytes:
     answer = await parts.generator.generate(task, report)
     parts.metrics.count_generation(answer)
+    parts.feedback.record(_record(task, answer))
     given = {field.name: getattr(answer, field.name) for field in fields(answer)}
     return orjson.dumps(GenerateReply(**given, request_id=request_id.get()))
+
+
+def _record(task: GenerateTask, answer: GenerateAnswer) -> AnswerRecord:
+    return AnswerRecord(
+        request_id=request_id.get(),
+        db_id=task.db_id,
+        database_sha256=answer.database_sha256,
+        question=task.question,
+        evidence=task.evidence,
+        sql=answer.sqlite_sql,
+        status=answer.status,
+        model=answer.model.adapter or answer.model.name,
+        prompt_sha256=answer.prompt_sha256,
+        verified_query_id=answer.verified_query_id,
+        follow_up=bool(task.history),
+    )

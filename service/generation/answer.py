@@ -1,63 +1,140 @@
 """Put the answer together from what the stages found. Pure."""
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from service.engine.base import Completions
+from service.engine.base import Completions, EngineModel
 from service.generation.ask import Asked
 from service.generation.chart import chart
 from service.generation.confidence import Confidence, confidence
 from service.generation.context import Context
 from service.generation.dialects import transpile
-from service.generation.draft import Checked, Draft
+from service.generation.draft import Checked
 from service.generation.explain import explain
 from service.generation.lineage import lineage
 from service.generation.repair import Mended
 from service.generation.result_types import column_types
-from service.generation.task import Debug, GenerateAnswer, GenerateTask, ResultRows, Usage
+from service.generation.task import (
+    Candidate,
+    Debug,
+    GenerateAnswer,
+    GenerateTask,
+    ResultRows,
+    Usage,
+)
 from service.generation.vote import Choice
+from service.text2sql.budget import LeftOut
 from service.text2sql.schema import Schema
 
 
-def answered(
-    task: GenerateTask,
-    context: Context,
-    asked: Asked,
-    mended: Mended,
-    choice: Choice,
-    elapsed_s: float,
-) -> GenerateAnswer:
+class VerifiedQuery(Protocol):
+    """A query that people have confirmed."""
+
+    @property
+    def id(self) -> str:
+        """By which it can be withdrawn."""
+
+    @property
+    def sql(self) -> str:
+        """Of SQLite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The question, what it is about, and the model that is live."""
+
+    task: GenerateTask
+    context: Context
+    model: EngineModel
+
+
+def answered(asking: Asking, asked: Asked, mended: Mended, choice: Choice) -> GenerateAnswer:
     """The answer that the chosen candidate makes."""
-    chosen = mended.drafts[choice.index]
+    task, chosen = asking.task, mended.drafts[choice.index]
+    sure = _confidence(task, choice, asked.completions.model.name)
     checked = chosen.checked or Checked()
-    sql, warnings = _in_dialect(chosen, task.dialect)
-    result = _result(checked, task)
-    tables, columns = _reads(chosen, checked, context.schema)
-    completions = asked.completions
-    sure = _confidence(task, choice, completions.model.name)
-    return GenerateAnswer(
-        status="no_sql" if chosen.sql is None else "ok",
-        sql=sql,
-        dialect=task.dialect,
+    answer = replace(
+        unanswered(asking),
         candidates=[d.candidate(v) for d, v in zip(mended.drafts, choice.votes, strict=True)],
         confidence=sure.value if sure else None,
         confidence_basis=sure.basis if sure else None,
-        verified=False,
-        tables=tables,
-        columns=columns,
-        explanation=explain(chosen.sql, context.schema) if chosen.sql else None,
-        result=result,
-        chart=_chart(result),
-        clarification=None,
         repairs=mended.repairs,
-        warnings=warnings,
-        model=completions.model,
+        model=asked.completions.model,
         template=asked.prompt.template,
         left_out=asked.prompt.left_out,
-        values=list(context.values),
         prompt_sha256=asked.prompt.sha256,
-        usage=_usage(completions, mended),
-        latency_ms=round(elapsed_s * 1000, 1),
+        usage=_usage(asked.completions, mended),
         debug=_debug(asked, mended) if task.debug else None,
+    )
+    if chosen.sql is None:
+        return answer
+    if chosen.error is not None:
+        # It is handed out as the model wrote it: nothing is known of what does not compile.
+        return replace(answer, status="ok", sql=chosen.sql, sqlite_sql=chosen.sql)
+    return _with_query(answer, asking, chosen.sql, checked)
+
+
+def from_verified(asking: Asking, known: VerifiedQuery, checked: Checked) -> GenerateAnswer:
+    """The answer that people have confirmed earlier; the model was not asked."""
+    answer = replace(
+        unanswered(asking),
+        verified=True,
+        verified_query_id=known.id,
+        candidates=[Candidate(known.sql, valid=True, error=None, votes=0)],
+    )
+    return _with_query(answer, asking, known.sql, checked)
+
+
+def unanswered(asking: Asking) -> GenerateAnswer:
+    """An answer in which nothing has been found yet."""
+    return GenerateAnswer(
+        status="no_sql",
+        sql=None,
+        dialect=asking.task.dialect,
+        sqlite_sql=None,
+        candidates=[],
+        confidence=None,
+        confidence_basis=None,
+        verified=False,
+        verified_query_id=None,
+        tables=[],
+        columns=[],
+        explanation=None,
+        result=None,
+        chart=None,
+        clarification=None,
+        repairs=[],
+        warnings=[],
+        model=asking.model,
+        database_sha256=asking.context.sha256,
+        template="",
+        left_out=LeftOut(),
+        values=list(asking.context.values),
+        prompt_sha256="",
+        usage=Usage(),
+        latency_ms=0.0,
+    )
+
+
+def _with_query(
+    answer: GenerateAnswer, asking: Asking, sql: str, checked: Checked
+) -> GenerateAnswer:
+    """What is to be said of a query that the SQL engine accepts."""
+    task, schema = asking.task, asking.context.schema
+    translated, warnings = _in_dialect(sql, task.dialect)
+    tables, columns = _reads(sql, checked, schema)
+    result = _result(checked, task)
+    return replace(
+        answer,
+        status="ok",
+        sql=translated,
+        sqlite_sql=sql,
+        warnings=warnings,
+        tables=tables,
+        columns=columns,
+        explanation=explain(sql, schema),
+        result=result,
+        chart=chart(result.columns, result.rows, result.types) if result else None,
     )
 
 
@@ -65,19 +142,16 @@ def _confidence(task: GenerateTask, choice: Choice, model: str) -> Confidence | 
     return confidence(choice.share, task.n, model) if task.vote else None
 
 
-def _in_dialect(chosen: Draft, dialect: str) -> tuple[str | None, list[str]]:
-    """SQL that fails in SQLite is handed out as the model wrote it."""
-    if chosen.sql is None or dialect == "sqlite" or chosen.error is not None:
-        return chosen.sql, []
-    transpiled = transpile(chosen.sql, dialect)
-    return transpiled.sql, list(transpiled.warnings)
+def _in_dialect(sql: str, dialect: str) -> tuple[str, list[str]]:
+    if dialect == "sqlite":
+        return sql, []
+    translated = transpile(sql, dialect)
+    return translated.sql, list(translated.warnings)
 
 
-def _reads(chosen: Draft, checked: Checked, schema: Schema) -> tuple[list[str], list[str]]:
+def _reads(sql: str, checked: Checked, schema: Schema) -> tuple[list[str], list[str]]:
     """Tables and columns by lineage; where that is not to be had, what the SQL engine read."""
-    if chosen.sql is None or chosen.error is not None:
-        return [], []
-    found = lineage(chosen.sql, schema)
+    found = lineage(sql, schema)
     if found is None:
         return list(checked.tables), list(checked.columns)
     return list(found.tables), list(found.columns)
@@ -89,10 +163,6 @@ def _result(checked: Checked, task: GenerateTask) -> ResultRows | None:
     rows, names = list(checked.rows), list(checked.names)
     types = column_types(names, rows, [None] * len(names))
     return ResultRows(names, types, rows, len(rows), checked.truncated, checked.elapsed_ms)
-
-
-def _chart(result: ResultRows | None) -> dict[str, Any] | None:
-    return chart(result.columns, result.rows, result.types) if result else None
 
 
 def _usage(completions: Completions, mended: Mended) -> Usage:

@@ -1,10 +1,11 @@
 """From a question to an answer: the stages of POST /generate in their order."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from service.engine.base import Engine
-from service.generation.answer import answered
+from service.engine.base import Engine, EngineModel
+from service.generation.answer import Asking, VerifiedQuery, answered, from_verified
 from service.generation.ask import Asked, Asker, sampling_of
 from service.generation.checker import Checker, Depth
 from service.generation.context import Context, Contexts
@@ -27,13 +28,28 @@ class Defaults:
     """Prompt and answer together."""
 
 
+class VerifiedQueries(Protocol):
+    """The part of feedback.FeedbackLoop that is needed here."""
+
+    async def verified(
+        self, db_id: str, database_sha256: str, question: str, evidence: str = ""
+    ) -> VerifiedQuery | None:
+        """The verified query that answers this question on that file, if there is one."""
+
+
 class Generator:
     """Answers questions; its parts live as long as the service."""
 
     def __init__(
-        self, executor: Executor, contexts: Contexts, engine: Engine, defaults: Defaults
+        self,
+        executor: Executor,
+        contexts: Contexts,
+        engine: Engine,
+        verified: VerifiedQueries,
+        defaults: Defaults,
     ) -> None:
         self._executor = executor
+        self._verified = verified
         self._contexts = contexts
         self._engine = engine
         self._defaults = defaults
@@ -47,16 +63,38 @@ class Generator:
         is no error: the candidate says so.
         """
         began = time.perf_counter()
+        answer = await self._answer(task, report)
+        return replace(answer, latency_ms=round((time.perf_counter() - began) * 1000, 1))
+
+    async def _answer(self, task: GenerateTask, report: Report) -> GenerateAnswer:
         template = Template.parse(task.template) if task.template else self._defaults.template
-        context = await self._context(task)
+        asking = Asking(task, await self._context(task), self._engine.model or EngineModel(""))
+        context = asking.context
         report(Stage("schema", f"{len(context.schema.tables)} tables"))
+        if known := await self._known(asking, report):
+            return known
         streamed = None if report is unreported else report
         report(Stage("generating", f"{task.n} candidates" if task.n > 1 else "one candidate"))
         asker = Asker(self._engine, self._defaults.context_tokens)
         asked = await asker.ask(context, task, template, streamed)
         mended = await self._mended(context, task, asked, report)
-        choice = choose(mended.drafts)
-        return answered(task, context, asked, mended, choice, time.perf_counter() - began)
+        return answered(asking, asked, mended, choose(mended.drafts))
+
+    async def _known(self, asking: Asking, report: Report) -> GenerateAnswer | None:
+        """The verified query of the same question, if it still runs."""
+        task, context = asking.task, asking.context
+        if not task.verified or task.history:
+            return None
+        found = await self._verified.verified(
+            task.db_id, context.sha256, task.question, task.evidence
+        )
+        if found is None:
+            return None
+        depth: Depth = "run" if task.execute else "compile"
+        report(Stage("executing" if task.execute else "checking", depth))
+        checker = Checker(self._executor, context.database, depth, task.max_rows)
+        checked = await checker.look(found.sql)
+        return None if checked.error else from_verified(asking, found, checked)
 
     async def _context(self, task: GenerateTask) -> Context:
         values = self._defaults.values if task.values is None else task.values

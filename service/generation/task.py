@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from service.engine.base import EngineModel
-from service.text2sql.prompt import LeftOut, Turn
+from service.text2sql.budget import LeftOut
+from service.text2sql.prompt import Turn
 from service.text2sql.value_match import ValueMatch
 
 AnswerStatus = Literal["ok", "no_sql", "cannot_answer", "clarify"]
@@ -102,10 +103,14 @@ class GenerateAnswer:
     status: AnswerStatus
     sql: str | None
     dialect: str
+    sqlite_sql: str | None
+    """What ran, or would: the same as `sql` unless another dialect was asked for."""
     candidates: list[Candidate]
     confidence: float | None
     confidence_basis: str | None
     verified: bool
+    """People have confirmed this query for this question."""
+    verified_query_id: str | None
     tables: list[str]
     columns: list[str]
     explanation: str | None
@@ -115,10 +120,12 @@ class GenerateAnswer:
     repairs: list[Repair]
     warnings: list[str]
     model: EngineModel
+    database_sha256: str
     template: str
     left_out: LeftOut
     values: list[ValueMatch]
     prompt_sha256: str
+    """Empty where the model was not asked."""
     usage: Usage
     latency_ms: float
     debug: Debug | None = field(default=None)

@@ -62,7 +62,7 @@ def _query(connection: Connection, task: Frame) -> Frame:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         names = [column[0] for column in cursor.description]
-        room -= _sent_bytes(names)
+        room = task["max_bytes"] - _sent_bytes(names)
         if room < 0:
             limit = f"{task['max_bytes']:,} bytes"
             raise Failure("too_large", f"the names of the columns alone take more than {limit}")
