@@ -5,8 +5,8 @@
     event: done    data: the answer, as without `stream`
     event: error   data: the one error body
 
-A failure before the first event is an ordinary answer with its own status. While there is nothing to
-say a comment goes out every 15 seconds, so that proxies keep the connection.
+A failure before the first event is an ordinary answer with its own status. While nothing happens
+a comment goes out every 15 seconds, so that proxies keep the connection.
 """
 
 import asyncio

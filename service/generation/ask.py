@@ -66,8 +66,8 @@ class Asker:
             except TooLarge as error:
                 refused = error
         raise TooLarge(
-            f"the schema of {task.db_id!r}, the question and max_tokens={task.max_tokens} do not fit "
-            f"into the model's context: {refused.message if refused else ''}",
+            f"the schema of {task.db_id!r}, the question and max_tokens={task.max_tokens} do not "
+            f"fit into the model's context: {refused.message if refused else ''}",
             param="db_id",
         ) from refused
 

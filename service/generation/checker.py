@@ -9,7 +9,7 @@ from service.sandbox.executor import Executor
 from service.text2sql.databases import Database
 
 Depth = Literal["compile", "run", "compare"]
-"""`compare` runs to the end, so that results can be told apart; `run` stops at the last row shown."""
+"""`compare` runs to the end, to tell results apart; `run` stops at the last row shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """How likely an answer is right, from how many candidates agree with it.
 
 The share of votes is mapped to the accuracy that was observed at that share on development data
-(confidence.json: which data, which model, how many questions), by isotonic regression (pool adjacent
-violators, Ayer et al. 1955), linear between its points. For a model that was not measured the share
+(confidence.json: which data, which model, how many questions), by isotonic regression (pool
+adjacent violators, Ayer et al. 1955), linear between its points. For a model that was not measured the share
 stands as it is, and says so.
 """
 
@@ -67,7 +67,7 @@ def interpolated(points: Sequence[Point], x: float) -> float:
 
 
 def isotonic(outcomes: Sequence[tuple[float, bool]]) -> list[Point]:
-    """The best non-decreasing fit to (share, right) pairs: one point for each block, at its mean."""
+    """The best non-decreasing fit to (share, right) pairs: a point for each block, at its mean."""
     blocks: list[_Block] = []
     for share, right in sorted(outcomes):
         blocks.append(_Block(share, float(right), 1))

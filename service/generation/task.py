@@ -45,7 +45,7 @@ class GenerateTask:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One answer of the model; `valid` if the SQL engine compiles it (and ran it, where it had to)."""
+    """One answer of the model; `valid` if the SQL engine compiles it (and ran it, if it had to)."""
 
     sql: str | None
     valid: bool

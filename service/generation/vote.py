@@ -1,8 +1,8 @@
 """Which candidate is the answer: the one whose result most others share.
 
 Self-consistency by execution (majority voting over results, as in Ni et al. 2023, arXiv 2302.08468,
-and Li et al. 2022, arXiv 2203.07814, section 4.6): candidates are grouped by what their queries give,
-compared as a set of rows. Pure.
+and Li et al. 2022, arXiv 2203.07814, section 4.6): candidates are grouped by what their queries
+give, compared as a set of rows. Pure.
 """
 
 from collections.abc import Sequence
