@@ -7,8 +7,6 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
-from service.evaluation import Outcome, accuracies
-
 
 def show_answer(answer: dict[str, Any]) -> None:
     """The SQL and its rows."""
@@ -32,19 +30,6 @@ def show_verdicts(answer: dict[str, Any]) -> None:
     ]
     names = list(answer["verdicts"][0]["metrics"])
     _show_table(["status", "reward", *names, "sql", "message"], rows)
-
-
-def show_accuracy(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> None:
-    """A table for each metric, a line for each difficulty."""
-    for metric in metrics:
-        rows = [
-            [a.name, a.right, a.judged, f"{a.share:.1%}", "{:.1%} to {:.1%}".format(*a.interval)]
-            for a in accuracies(outcomes, metric)
-        ]
-        _show_table(["difficulty", "right", "judged", metric, "95 % interval"], rows)
-    masked = sum(outcome.masked for outcome in outcomes)
-    if masked:
-        Console().print(f"{masked} left out: their gold could not be run")
 
 
 def show_job(job: dict[str, Any]) -> None:

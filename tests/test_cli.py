@@ -77,12 +77,12 @@ def test_eval_counts_right_answers_by_difficulty(
     ]
     (tmp_path / "q.json").write_text(json.dumps(rows))
     _answers(double, GOLD)
-    output = str(tmp_path / "out.json")
+    output = str(tmp_path / "out")
     arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output", output)
     done = _verisql(*arguments)
     assert done.returncode == 0, done.stderr
-    shown = json.loads(Path(output).read_text())["accuracy"]["bird_ex"]
-    assert [(a["difficulty"], a["right"], a["judged"]) for a in shown] == [
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [(a["name"], a["right"], a["judged"]) for a in summary["accuracy"]["bird_ex"]] == [
         ("simple", 1, 2), ("moderate", 1, 1), ("all", 2, 3),
     ]  # fmt: skip
     assert "66.7%" in done.stdout
@@ -95,14 +95,14 @@ def test_no_sql_is_not_right_though_the_gold_finds_nothing(
     gold = "SELECT 1 FROM store WHERE 0"
     rows = [{"db_id": "alpine_retail", "question": "a", "SQL": gold}]
     (tmp_path / "q.json").write_text(json.dumps(rows))
-    output = tmp_path / "out.json"
-    arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output", str(output))
+    arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output")
     found = []
-    for text in ("I do not know.", f"```sql\n{gold}\n```"):
+    for name, text in (("a", "I do not know."), ("b", f"```sql\n{gold}\n```")):
         double.text = text
-        assert _verisql(*arguments).returncode == 0
-        report = json.loads(output.read_text())
-        found.append((report["answers"][0]["status"], report["accuracy"]["bird_ex"][-1]["right"]))
+        assert _verisql(*arguments, str(tmp_path / name)).returncode == 0
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        [status] = summary["statuses"]
+        found.append((status, summary["accuracy"]["bird_ex"][-1]["right"]))
     assert found == [("no_sql", 0), ("match", 1)]
 
 
@@ -146,8 +146,8 @@ def test_a_service_that_is_not_there_is_said() -> None:
     assert "verisql serve" in done.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("ask",), ("verify",), ("eval",), ("train",),
-                                     ("jobs",), ("jobs", "list")])  # fmt: skip
+@pytest.mark.parametrize("command", [(), ("serve",), ("ask",), ("verify",), ("eval",), ("compare",),
+                                     ("train",), ("jobs",), ("jobs", "list")])  # fmt: skip
 def test_help_explains_each_command(command: tuple[str, ...]) -> None:
     done = _verisql(*command, "--help")
     assert done.returncode == 0

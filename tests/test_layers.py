@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = ("service.text2sql", "service.sandbox", "service.errors", "service.strict", "service.audit")
+CORE = (
+    "service.text2sql",
+    "service.sandbox",
+    "service.errors",
+    "service.strict",
+    "service.audit",
+    "service.pages",
+)
 BELOW = (*CORE, "service.jobs.spec", "service.jobs.rundir", "service")
 HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()
 STORES = ("service.storage", "service.jobs.store", "service.feedback.store")

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.audit.kinds import KINDS, Finding
 from service.audit.subject import Audit
-from service.audit.texts import cut
+from service.pages.texts import cut
 
 Report = dict[str, Any]
 _SLOWEST = 10

@@ -13,8 +13,8 @@ from service.audit.kinds import KINDS, Finding
 from service.audit.leaks import Side, leaks
 from service.audit.places import Databases
 from service.audit.subject import Audit, Options, Subject
-from service.audit.texts import one_line
 from service.errors import DatabaseUnusable, TooLarge, UnknownDatabase
+from service.pages.texts import one_line
 from service.sandbox.examining import Examined, examine
 from service.sandbox.executor import Executor
 from service.text2sql.questions import Question
