@@ -107,6 +107,15 @@ def test_a_pruned_schema_is_valid_with_its_keys() -> None:
     database.close()
 
 
+def test_the_keys_of_a_table_come_with_it() -> None:
+    prompt = within(115, SHOP, "When was it sent?")
+    assert user(prompt).startswith(
+        'CREATE TABLE "order line" (\n  a INT NOT NULL,\n  "select" INT,\n  sent DATE,\n'
+        '  PRIMARY KEY (a, "select")\n);\n'
+    )
+    assert prompt.left_out.tables == ("customer",)
+
+
 def test_everything_is_either_shown_or_named_as_left_out() -> None:
     prompt = within(300)
     left = prompt.left_out

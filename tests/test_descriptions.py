@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.app import create_app
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
+from service.settings import load_settings
 from service.text2sql.databases import Database
 from service.text2sql.description_file import parse
 from service.text2sql.descriptions import Descriptions, read_descriptions, signature
@@ -257,3 +260,17 @@ def test_descriptions_reach_the_prompt_and_a_change_is_seen(shop: Path) -> None:
     assert "city TEXT, -- where they live; e.g. 'Paris', 'Rome'" in user(build_prompt(before, "q"))
     assert "city TEXT, -- home; values: R: Rome; e.g. 'Paris'" in user(build_prompt(after, "q"))
     assert "lost.csv describes no table" in after.warnings[0]
+
+
+def test_the_api_says_what_could_not_be_read(shop: Path, tmp_path: Path) -> None:
+    folder = shop.parent / "database_description"
+    folder.mkdir()
+    (folder / "customer.csv").write_bytes(HEADER + b"city,,where they live,text,\n")
+    (folder / "orders.csv").write_bytes(b"")
+    settings = load_settings(
+        home=tmp_path / "home", data_dir=str(shop.parents[1]), engine="off", workers=1
+    )
+    with TestClient(create_app(settings)) as client:
+        answer = client.get("/databases/shop").json()
+    assert answer["warnings"] == ["database_description/orders.csv is empty"]
+    assert answer["tables"][0]["columns"][2]["description"] == "where they live"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from service.text2sql.longest import longest_part
 from service.text2sql.pruning import grow
@@ -54,29 +55,36 @@ class About:
     places: frozenset[Place] = field(default_factory=frozenset)
 
 
+@lru_cache(maxsize=32)
+def whole(template: Template, schema: Schema) -> str:
+    """The text of a whole schema, remembered: all questions on one database begin with it."""
+    return template.render(schema)
+
+
 def fit(
     schema: Schema, template: Template, about: About, room: int, count: Callable[[str], int]
 ) -> Fitted:
     """The longest of: all, without descriptions, without example values, with fewer columns.
 
     Tables and columns keep the order of the schema. `count` is called at most sixteen times, on
-    whole texts. Raises Overflow when not even one column with its keys fits into `room` tokens.
+    whole texts; those of the whole schema are the same for every question. Raises Overflow when
+    not even one column with its keys fits into `room` tokens.
     """
-    whole, *between = _distinct(schema, template)
-    tokens = count(text := whole.render(schema))
+    longest, *between = _distinct(schema, template)
+    tokens = count(text := whole(longest, schema))
     if tokens <= room:
-        return Fitted(text, whole, LeftOut())
+        return Fitted(text, longest, LeftOut())
     # The shortest first: where it is too long as well, those between need not be written at all.
-    bare = between.pop() if between else whole
-    if bare is not whole:
-        tokens = count(text := bare.render(schema))
+    bare = between.pop() if between else longest
+    if bare is not longest:
+        tokens = count(text := whole(bare, schema))
     lost = _options_lost(schema, template, bare)
     if tokens > room:
         growth = grow(schema, ranked(schema, about.text, about.places))
         small, text = longest_part(growth, bare.render, tokens, room, count)
         return Fitted(text, bare, _with_missing(lost, schema, small))
     for step in between:
-        if count(longer := step.render(schema)) <= room:
+        if count(longer := whole(step, schema)) <= room:
             return Fitted(longer, step, _options_lost(schema, template, step))
     return Fitted(text, bare, lost)
 

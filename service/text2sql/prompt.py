@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.errors import TooLarge
-from service.text2sql.budget import About, Budget, Fitted, LeftOut, fit
+from service.text2sql.budget import About, Budget, Fitted, LeftOut, fit, whole
 from service.text2sql.longest import Overflow
 from service.text2sql.relevance import Place
 from service.text2sql.schema import Schema
@@ -102,7 +102,7 @@ def _fitted(
     schema: Schema, template: Template, asked: Messages, about: About, budget: Budget | None
 ) -> Fitted:
     if budget is None:
-        return Fitted(template.render(schema), template, LeftOut())
+        return Fitted(whole(template, schema), template, LeftOut())
     rest = "\n".join([_SYSTEM, *(message["content"] for message in asked)])
     taken = budget.count(rest) + CHAT_TOKENS + MESSAGE_TOKENS * (len(asked) + 1)
     try:
