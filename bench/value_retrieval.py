@@ -1,12 +1,14 @@
 """How many of the values that gold queries name are found from question and evidence alone.
 
-    python -m bench.value_retrieval FILE... [--limit 10] [--misses 20]
+    python -m bench.value_retrieval FILE... [--limit 10] [--misses 20] [--spoil lower|typo]
 
 FILE holds questions in BIRD's format, its databases lie below the same folder. Counted are string
 literals that gold compares with a column (gold_literals.py) and that stand in that column. One is
 found where a match has the same column and the very same value. `verbatim` literals stand in the
 question or evidence letter by letter, `reworded` ones do not (another case, a plural, a synonym).
 Noise is the number of matches a question gets, and that of questions whose gold names no value.
+`--spoil` writes each verbatim literal of five or more letters and no digit in small letters, or
+leaves out one letter of it (the third), and asks for those questions only.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -38,17 +41,21 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--limit", type=int, default=10)
     parser.add_argument("--misses", type=int, default=0, help="print so many that were not found")
+    parser.add_argument("--spoil", choices=sorted(_SPOIL))
     given = parser.parse_args()
     for file in given.files:
-        print(json.dumps(asyncio.run(measure(file, given.limit, given.misses))))
+        print(json.dumps(asyncio.run(measure(file, given.limit, given.misses, given.spoil))))
 
 
-async def measure(file: Path, limit: int, misses: int = 0) -> dict[str, Any]:
+async def measure(
+    file: Path, limit: int, misses: int = 0, spoil: str | None = None
+) -> dict[str, Any]:
     """The figures of one file of questions."""
     registry = DatabaseRegistry.scan([file.parent])
     with tempfile.TemporaryDirectory() as home:
         async with Executor(workers=1, limits=Limits()) as executor:
             run = _Run(registry, executor, Path(home), limit, misses)
+            run.spoil = spoil
             for question in read_questions(file):
                 await run.question(question)
     return {"file": file.name, "of": file.parent.name, **run.figures()}
@@ -69,6 +76,7 @@ class _Run:
         self._schemas = SchemaCache(size=1000)
         self._limit = limit
         self._misses = misses
+        self.spoil: str | None = None
         self._counts: Counter[str] = Counter()
         self._matches: list[int] = []
         self._idle: list[int] = []
@@ -79,32 +87,34 @@ class _Run:
         database, sha256 = await self._registry.look(question.db_id)
         schema = await self._schemas.get(self._executor, database, sha256)
         of = (self._executor, database, sha256, schema)
-        await self._indexes.find(*of, "", limit=self._limit)  # so that the next one is warm
+        literals = gold_literals(question.gold_sql, schema)
         text = f"{question.question}\n{question.evidence}"
+        if self.spoil:
+            text, literals = spoiled(text, literals, _SPOIL[self.spoil])
+            if not literals:
+                return
+        await self._indexes.find(*of, "", limit=self._limit)  # so that the next one is warm
         start = time.perf_counter()
         matches = await self._indexes.find(*of, text, limit=self._limit)
         self._ms.append((time.perf_counter() - start) * 1000)
         self._matches.append(len(matches))
-        literals = gold_literals(question.gold_sql, schema)
         if not literals:
             self._idle.append(len(matches))
         found = {GoldLiteral(m.table, m.column, m.value) for m in matches}
         for literal in literals:
             if _stands(database.path, literal):
-                self._count(question, literal, found)
+                self._count(text, literal, found)
             else:
                 self._counts["not in the database"] += 1
 
-    def _count(self, question: Question, literal: GoldLiteral, found: set[GoldLiteral]) -> None:
-        whole = rf"(?<!\w){re.escape(literal.value)}(?!\w)"
-        verbatim = re.search(whole, f"{question.question}\n{question.evidence}")
-        kind = "verbatim" if verbatim else "reworded"
+    def _count(self, text: str, literal: GoldLiteral, found: set[GoldLiteral]) -> None:
+        kind = "verbatim" if _whole(literal.value).search(text) else "reworded"
         self._counts[kind] += 1
         self._counts[f"{kind} found"] += literal in found
         self._counts[f"{kind} in any column"] += literal.value in {f.value for f in found}
         if literal not in found and self._misses > 0:
             self._misses -= 1
-            print(f"missed {kind}: {literal} in {question.question!r}; found {sorted(found)}")
+            print(f"missed {kind}: {literal} in {text!r}; found {sorted(found)}")
 
     def figures(self) -> dict[str, Any]:
         """Recall of both kinds, noise, and time of a warm question in milliseconds."""
@@ -125,6 +135,29 @@ class _Run:
             "ms_median": round(statistics.median(self._ms), 2),
             "ms_p95": round(percentile(self._ms, 0.95), 2),
         }
+
+
+_SPOIL: dict[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "typo": lambda value: value[:2] + value[3:],
+}
+
+
+def spoiled(
+    text: str, literals: set[GoldLiteral], change: Callable[[str], str]
+) -> tuple[str, set[GoldLiteral]]:
+    """The text with its verbatim literals changed, and those literals."""
+    changed = set()
+    for literal in sorted(literals):
+        letters = sum(map(str.isalpha, literal.value)), any(map(str.isdigit, literal.value))
+        if letters[0] >= 5 and not letters[1] and (whole := _whole(literal.value)).search(text):
+            changed.add(literal)
+            text = whole.sub(lambda match: change(match.group()), text)
+    return text, changed
+
+
+def _whole(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(value)}(?!\w)")
 
 
 def _share(part: int, whole: int) -> float | None:

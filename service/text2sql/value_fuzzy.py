@@ -6,7 +6,7 @@ alignment, rapidfuzz's `OSA`) between phrase and value, n the characters of the 
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -34,7 +34,7 @@ Fuzzy = tuple[str, Phrase, float]
 def fuzzy(table: ValueTable, text: Text, found: Sequence[Phrase]) -> list[Fuzzy]:
     """Forms like a phrase of the text that is not within a phrase already `found`."""
     taken = {number for phrase in found for number in range(phrase.first, phrase.end)}
-    runs = [run for run in _runs(text, taken) if len(run) >= _SHORTEST]
+    runs = [run for run in _runs(text, taken) if len(run) > GRAM]
     forms = table.alike(runs, _FORMS, _POSTINGS)
     windows = _Windows(text, found)
     misspelt = _misspelt(forms, windows)
@@ -43,16 +43,11 @@ def fuzzy(table: ValueTable, text: Text, found: Sequence[Phrase]) -> list[Fuzzy]
 
 
 def _runs(text: Text, taken: set[int]) -> Iterator[str]:
-    """Texts of neighbouring words that may be part of a misspelt value."""
-    run: list[str] = []
-    for number, word in enumerate(text.words):
-        if number not in taken and text.loose[number]:
-            run.append(word.text)
-        elif run:
-            yield " ".join(run)
-            run = []
-    if run:
-        yield " ".join(run)
+    """Texts of neighbouring words that may be part of a misspelt value, one of them not taken."""
+    for loose, numbers in groupby(range(len(text.words)), key=lambda number: text.loose[number]):
+        run = list(numbers)
+        if loose and not taken.issuperset(run):
+            yield " ".join(text.words[number].text for number in run)
 
 
 class _Windows:
@@ -102,7 +97,8 @@ def _most_alike(text: str, forms: Sequence[str]) -> list[tuple[str, float]]:
 def _may_mean(phrase: Phrase, form: str, score: float) -> bool:
     plain = not phrase.proper and " " not in phrase.folded
     enough = score >= (LEAST_ALIKE_WORD if plain else LEAST_ALIKE)
-    return enough and len(phrase.folded) >= _SHORTEST and _digits(phrase.folded) == _digits(form)
+    long = max(len(phrase.folded), len(form)) >= _SHORTEST
+    return enough and long and _digits(phrase.folded) == _digits(form)
 
 
 def _digits(text: str) -> str:

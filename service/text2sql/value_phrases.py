@@ -1,9 +1,9 @@
 """Phrases of a question that may name a value: word groups, quoted strings, numbers and codes.
 
-A phrase is telling where it is quoted, where a word of it is capitalised inside a sentence, where
-it holds two words that are not common, or one and a number, where it is one such word and not the
-last of a table's or column's name (`name` of first_name), and where it is a code (AB-12). Only
-telling phrases are looked for: a value 'all' or 'name' would otherwise match nearly every question.
+A phrase is telling where it is quoted, a word of it is capitalised inside a sentence, it is a code
+(AB-12), several words one of which is not common, or a single word that is neither common nor the
+last of a table's or column's name (`name` of first_name). Only telling phrases are looked for: a
+value 'all' or 'name' would otherwise match nearly every question.
 """
 
 import re
@@ -84,8 +84,7 @@ class Text:
 
     def is_edged(self, phrase: Phrase) -> bool:
         """True where neither its first nor its last word is a common one in small letters."""
-        edges = (phrase.first, phrase.end - 1)
-        return all(self._capital[n] or self._content[n] < self._content[n + 1] for n in edges)
+        return self._is_own(phrase.first) and self._is_own(phrase.end - 1)
 
     def quoted(self) -> Iterator[Phrase]:
         """What stands between quotation marks, of any length."""
@@ -104,7 +103,11 @@ class Text:
         if self._capital[number] or any(a <= word.start and word.end <= b for a, b in self._quotes):
             return True
         names = {word.text, singular(word.text)} & self._names.heads
-        return self._heavy(number) and not names
+        return self._is_own(number) and not names
+
+    def _is_own(self, number: int) -> bool:
+        """False for a common word in small letters."""
+        return self._capital[number] or self.words[number].text not in COMMON_WORDS
 
     def _phrase(self, first: int, end: int, *, quoted: bool) -> Phrase:
         group = self.words[first:end]
@@ -118,11 +121,8 @@ class Text:
         content = self._content[end] - self._content[first]
         if end - first == 1:
             return content == 1 and not {form, singular(form)} & self._names.heads
-        proper = self._proper[end] > self._proper[first]
-        numbers = sum(word.isdecimal() and len(word) <= _SHORT for word in form.split())
-        named = content > 1 or (content == 1 and (proper or numbers > 0))
         whole = " ".join(map(singular, form.split())) in self._names.whole
-        return (named and not whole) or self._is_code(first, end)
+        return (content > 0 and not whole) or self._is_code(first, end)
 
     def _is_code(self, first: int, end: int) -> bool:
         """True for what is written without blanks and with digits: 3-1, 08/30, ab-12."""
