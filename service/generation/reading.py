@@ -31,7 +31,7 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
     it. Bounds: MAX_BYTES of UTF-8, MAX_TOKENS, MAX_NESTING, MAX_PREFIXES.
     """
     try:
-        if not is_bounded(sql):
+        if not is_bounded(sql, dialect):
             return None
         trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
         if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Values):
@@ -43,11 +43,11 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
         return None
 
 
-def is_bounded(sql: str) -> bool:
+def is_bounded(sql: str, dialect: str = "sqlite") -> bool:
     """Whether sqlglot may parse it; raises SqlglotError where it cannot even be cut in tokens."""
     if len(sql.encode("utf-8", "replace")) > MAX_BYTES:
         return False
-    tokens = sqlglot.tokenize(sql, read="sqlite")
+    tokens = sqlglot.tokenize(sql, read=dialect)
     return len(tokens) <= MAX_TOKENS and _nesting(tokens) <= MAX_NESTING + 1
 
 
