@@ -15,7 +15,7 @@ from service.feedback.store import FeedbackStore
 
 QUEUE = 2000
 """Answers that wait to be written."""
-_BATCH = 200
+_BATCH = 50  # small, so that to prepare one holds up nobody
 _GATHER_S = 0.2  # so long answers gather before they are written together
 _RETRY_S = 2.0
 _FORGET_EVERY_S = 60.0
@@ -90,15 +90,14 @@ class Answers:
         )
 
     async def _run(self) -> None:
-        await self._forget()
         while not self._closing.is_set():
+            await self._forget_if_due()
             await _set_within(self._wake, _FORGET_EVERY_S)
             await _set_within(self._closing, _GATHER_S)
             self._wake.clear()
             await self._write_all()
-            if self._new * _FORGET_SHARE > self._keep or time.monotonic() >= self._forget_at:
-                await self._forget()
         await self._write_all()
+        await self._forget_if_due()
 
     async def _write_all(self) -> None:
         try:
@@ -120,7 +119,9 @@ class Answers:
                 if self._waiting.get(answer.request_id) is answer:
                     del self._waiting[answer.request_id]
 
-    async def _forget(self) -> None:
+    async def _forget_if_due(self) -> None:
+        if self._new * _FORGET_SHARE <= self._keep and time.monotonic() < self._forget_at:
+            return
         self._new, self._forget_at = 0, time.monotonic() + _FORGET_EVERY_S
         try:
             await self._store.forget(before=time.time() - self._keep_s, keep=self._keep)
