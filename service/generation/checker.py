@@ -50,6 +50,12 @@ class Checker:
         )
         if ran.status != "ok":
             return Checked(ran.message or ran.status)
-        reads = (tuple(ran.tables), tuple(ran.reads))
-        rows = (tuple(ran.columns), tuple(ran.rows), ran.truncated, ran.elapsed_ms)
-        return Checked(None, *reads, ran.digest, *rows)
+        return Checked(
+            tables=tuple(ran.tables),
+            columns=tuple(ran.reads),
+            digest=ran.digest,
+            names=tuple(ran.columns),
+            rows=tuple(ran.rows),
+            truncated=ran.truncated,
+            elapsed_ms=ran.elapsed_ms,
+        )

@@ -96,7 +96,7 @@ def _first_rows(
 def _writes(step: tuple[Any, ...]) -> bool:
     """Whether a step of a compiled program writes; the authorizer is not asked about VACUUM."""
     _address, operation, _p1, p2, *_ = step
-    return operation == "Vacuum" or (operation == "Transaction" and p2 != 0)
+    return bool(operation == "Vacuum" or (operation == "Transaction" and p2))
 
 
 def _reads(connection: Connection) -> Frame:
