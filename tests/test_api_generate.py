@@ -200,6 +200,25 @@ def test_earlier_turns_reach_the_model(asking: TestClient, says: EngineDouble) -
     assert "an earlier query" in sent
 
 
+def test_another_dialect_is_translated_and_what_ran_is_kept(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = "SELECT name FROM customer WHERE name LIKE 'a%' LIMIT 1"
+    answer = asking.post("/generate", json=ASK | {"dialect": "tsql", "execute": True}).json()
+    assert "TOP 1" in answer["sql"]
+    assert answer["sqlite_sql"] == answer["candidates"][0]["sql"] == says.text
+    assert answer["result"]["rows"] == [["Ada"]]
+    assert answer["warnings"]
+
+
+def test_an_unknown_dialect_is_refused_before_the_model_is_asked(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    response = asking.post("/generate", json=ASK | {"dialect": "postgress"})
+    assert "postgres" in check_error(response, 422, "invalid_request", "dialect")
+    assert says.requests == []
+
+
 def test_a_stream_tells_stages_and_text_and_ends_with_the_answer(
     asking: TestClient, says: EngineDouble
 ) -> None:

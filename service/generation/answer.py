@@ -121,7 +121,7 @@ def _with_query(
 ) -> GenerateAnswer:
     """What is to be said of a query that the SQL engine accepts."""
     task, schema = asking.task, asking.context.schema
-    translated, warnings = _in_dialect(sql, task.dialect)
+    translated, warnings = _in_dialect(sql, task.dialect, schema)
     tables, columns = _reads(sql, checked, schema)
     result = _result(checked, task)
     return replace(
@@ -142,10 +142,8 @@ def _confidence(task: GenerateTask, choice: Choice, model: str) -> Confidence | 
     return confidence(choice.share, task.n, model) if task.vote else None
 
 
-def _in_dialect(sql: str, dialect: str) -> tuple[str, list[str]]:
-    if dialect == "sqlite":
-        return sql, []
-    translated = transpile(sql, dialect)
+def _in_dialect(sql: str, dialect: str, schema: Schema) -> tuple[str | None, list[str]]:
+    translated = transpile(sql, dialect, schema)
     return translated.sql, list(translated.warnings)
 
 

@@ -9,6 +9,7 @@ from service.generation.answer import Asking, VerifiedQuery, answered, from_veri
 from service.generation.ask import Asked, Asker, sampling_of
 from service.generation.checker import Checker, Depth
 from service.generation.context import Context, Contexts
+from service.generation.dialects import known_dialect
 from service.generation.draft import draft
 from service.generation.repair import Mended, Mender
 from service.generation.stages import Report, Stage, unreported
@@ -68,6 +69,7 @@ class Generator:
 
     async def _answer(self, task: GenerateTask, report: Report) -> GenerateAnswer:
         template = Template.parse(task.template) if task.template else self._defaults.template
+        known_dialect(task.dialect)
         asking = Asking(task, await self._context(task), self._engine.model or EngineModel(""))
         context = asking.context
         report(Stage("schema", f"{len(context.schema.tables)} tables"))
