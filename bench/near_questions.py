@@ -1,8 +1,8 @@
 """How often two wordings that count as nearly the same question have the same gold.
 
-`python -m bench.near_questions FILE...`, files in BIRD's or Spider's format. Every pair of different
-wordings of one database and evidence is tried. A pair is right if both golds are the same text, which
-is strict: golds that mean the same may be written differently.
+`python -m bench.near_questions FILE...`, files in BIRD's or Spider's format. Every pair of
+different wordings of one database and evidence is tried. A pair is right if both golds are the same
+text, which is strict: golds that mean the same may be written differently.
 """
 
 import sys
