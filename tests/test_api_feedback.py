@@ -96,6 +96,7 @@ def test_a_confirmed_answer_is_found_for_the_same_question_and_nearly_the_same(
     query = body["verified_query"]
     assert (query["sql"], query["source"], query["verified_by"]) == (RIGHT, "confirmed", None)
     assert query["database_sha256"] == app.get("/databases/shop").json()["sha256"]
+    assert "verisql_verified_queries 1.0" in app.get("/metrics").text
     for asked in (ASKED, "who lives in rome", "Tell me who lives in Rome, please"):
         match = found(app, asked)
         assert match is not None

@@ -59,21 +59,7 @@ def made_of(answer: AnswerRecord, given: Given, number: int, proof: Proof | None
     feedback_id, now = new_id("fb"), time.time()
     query = None
     if proof is not None and not answer.follow_up:
-        confirmed = _same_sql(proof.sql, answer.sql)
-        query = VerifiedQuery(
-            id=new_id("vq"),
-            db_id=answer.db_id,
-            database_sha256=proof.database_sha256,
-            question=answer.question,
-            evidence=answer.evidence,
-            sql=proof.sql,
-            source="confirmed" if confirmed else "corrected",
-            request_id=answer.request_id,
-            feedback_id=feedback_id,
-            verified_by=given.by,
-            verified_at=now,
-            reads=tuple(proof.reads),
-        )
+        query = _verified_by(proof, answer, given, feedback_id, now)
     feedback = Feedback(
         id=feedback_id,
         answer_id=answer.id,
@@ -91,6 +77,25 @@ def made_of(answer: AnswerRecord, given: Given, number: int, proof: Proof | None
         verified_query_id=query.id if query else None,
     )
     return Statement(answer, Outcome(feedback, query))
+
+
+def _verified_by(
+    proof: Proof, answer: AnswerRecord, given: Given, feedback_id: str, now: float
+) -> VerifiedQuery:
+    return VerifiedQuery(
+        id=new_id("vq"),
+        db_id=answer.db_id,
+        database_sha256=proof.database_sha256,
+        question=answer.question,
+        evidence=answer.evidence,
+        sql=proof.sql,
+        source="confirmed" if _same_sql(proof.sql, answer.sql) else "corrected",
+        request_id=answer.request_id,
+        feedback_id=feedback_id,
+        verified_by=given.by,
+        verified_at=now,
+        reads=tuple(proof.reads),
+    )
 
 
 def _same_sql(one: str, other: str | None) -> bool:

@@ -26,12 +26,14 @@ _WORD = re.compile(
     | (?<![\w.)])[-+]\s?\d+(?!\w)                                   # -5
     | \.\d+
     | \w+(?:'\w+)*                                                  # customer's, 2019, Q1
-    | (?<=\s)-(?=\s)                                                # a - b, but not a-b
-    | != | [()\[\]{}]
+    | (?<=\s)-(?=\s) | (?<!\S)-(?=\S)                               # a - b, -b, but not a-b
+    | (?<=\d)[-:\u2010-\u2015](?=\d)                                # 5-10, 10:30
+    | != | !(?=\w) | [()\[\]{}]
     | [^\w\s.,;:?!'"\-\u2010-\u2015\u2026\u00bf\u00a1]              # < > = % $ + / and the like
     """,
     re.VERBOSE,
 )
+_DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015")
 _BRACKETS = frozenset("()[]{}")
 _ARITHMETIC = frozenset("+-*/^=<>")
 _CASE_MATTERS = frozenset(
@@ -54,7 +56,7 @@ _OPENER = re.compile(
     r"i (?:want|need) (?:to (?:see|know|get|find) )?)?"
     r"(?:(?:show|tell|give|get|find) (?:me|us) |(?:give|get|find|retrieve|provide|fetch) |"
     # Nouns too (list price, return rate), unless one of these follows.
-    r"(?:list|show|display|return|report|print|name) (?=(?:the|all|which|what|how) ))?"
+    r"(?:list|show|display|return|report|print) (?=(?:the|all|which|what|how) ))?"
     r"(?:what's |(?:what|which) (?:is |are |"
     r"(?!(?:was|were|do|does|did|has|have|had|can|could|will|would|should|may)\b)))?"
     r"(?:all (?:of )?)?(?:the )?"
@@ -78,15 +80,15 @@ _CLOSED = _RELATIVE | {"the", "a", "an", "what", "all"}
 
 
 def quoted(text: str) -> tuple[str, ...]:
-    """What stands in quotation marks, in order, as it is written but for blanks."""
-    found: list[tuple[str, str]] = _QUOTED.findall(_unicode(text))
-    return tuple(_one_line(double or single) for double, single in found)
+    """What stands in quotation marks, in order, as it is written."""
+    found: list[tuple[str, str]] = _QUOTED.findall(text.translate(_QUOTES))
+    return tuple(double or single for double, single in found)
 
 
 def quotes_agree(one: str, other: str) -> bool:
     """True if each text holds what the other has in quotation marks, letter for letter."""
     pairs = ((one, other), (other, one))
-    return all(part in _one_line(_unicode(b)) for a, b in pairs for part in quoted(a))
+    return all(part in b.translate(_QUOTES) for a, b in pairs for part in quoted(a))
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def gist(text: str) -> tuple[str, ...]:
 
 def plain_evidence(text: str) -> str:
     """Evidence as it is compared: letter for letter but for blanks. It may hold formulas."""
-    return _one_line(_unicode(text))
+    return " ".join(text.split())
 
 
 def _unicode(text: str) -> str:
@@ -125,10 +127,6 @@ def _unseen(character: str) -> str:
     return "" if unicodedata.category(character) == "Cf" else " "
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _words(plain: str) -> Iterator[tuple[str, bool]]:
     """Each word, and whether its capital says that it is a name."""
     found = _WORD.findall(plain)
@@ -138,6 +136,8 @@ def _words(plain: str) -> Iterator[tuple[str, bool]]:
     for place, word in enumerate(found):
         if word[0].isdigit() or word[0] in "+-.":
             word = _number(word)
+        elif word in _DASHES:
+            word = "-"
         keeps = word.isupper() and not shouted and word.lower() in _CASE_MATTERS
         yield word if keeps else word.lower(), place > 0 and not shouted and word[0].isupper()
 
