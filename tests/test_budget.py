@@ -166,6 +166,7 @@ def test_question_hint_values_and_history_all_say_what_is_relevant(
         ("categories", "which category"),
         ("schoolname", "name of the school"),
         ("größe", "Welche Größe?"),
+        ("学生姓名", "所有的姓名"),
     ],
 )
 def test_words_of_a_name_are_found_however_it_is_written(named: str, asked: str) -> None:

@@ -10,6 +10,9 @@ from service.text2sql.relevance import Place, ranked
 from service.text2sql.schema import Schema
 from service.text2sql.templates.template import Template
 
+_LONG_TOKEN = 8
+"""Characters; a text that would need longer tokens than that to fit is not counted first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -70,20 +73,23 @@ def fit(
     whole texts; those of the whole schema are the same for every question. Raises Overflow when
     not even one column with its keys fits into `room` tokens.
     """
-    longest, *between = _distinct(schema, template)
-    tokens = count(text := whole(longest, schema))
-    if tokens <= room:
-        return Fitted(text, longest, LeftOut())
-    # The shortest first: where it is too long as well, those between need not be written at all.
-    bare = between.pop() if between else longest
-    if bare is not longest:
-        tokens = count(text := whole(bare, schema))
+    longest, *shorter = _distinct(schema, template)
+    text, tokens, looked = whole(longest, schema), 0, 0
+    if len(text) <= _LONG_TOKEN * room:
+        tokens, looked = count(text), 1
+        if tokens <= room:
+            return Fitted(text, longest, LeftOut())
+    # The shortest next: where it is too long as well, no other need be counted.
+    bare = shorter[-1] if shorter else longest
+    if shorter or not looked:
+        text = whole(bare, schema)
+        tokens = count(text)
     lost = _options_lost(schema, template, bare)
     if tokens > room:
         growth = grow(schema, ranked(schema, about.text, about.places))
         small, text = longest_part(growth, bare.render, tokens, room, count)
         return Fitted(text, bare, _with_missing(lost, schema, small))
-    for step in between:
+    for step in [longest, *shorter[:-1]][looked:]:
         if count(longer := whole(step, schema)) <= room:
             return Fitted(longer, step, _options_lost(schema, template, step))
     return Fitted(text, bare, lost)

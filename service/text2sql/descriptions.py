@@ -70,22 +70,25 @@ def signature(beside: Path) -> Signature:
 def _read_all(path: Path, found: Descriptions) -> Iterator[tuple[str, DescriptionFile]]:
     try:
         folder = _open_folder(path)
+        try:
+            yield from _read_files(folder, found)
+        finally:
+            os.close(folder)
     except FileNotFoundError:
         return
     except OSError as error:
         found.warn("", f"cannot be read ({error.strerror})")
-        return
-    try:
-        left, names = MAX_BYTES, _names(folder)
-        if len(names) == MAX_FILES:
-            found.warn("", f"holds too many files: read up to {names[-1]!a}")
-        for name in names:
-            data = _read(name, folder, min(left, MAX_FILE_BYTES), found)
-            if data is not None:
-                left -= len(data)
-                yield name, parse(data)
-    finally:
-        os.close(folder)
+
+
+def _read_files(folder: int, found: Descriptions) -> Iterator[tuple[str, DescriptionFile]]:
+    left, names = MAX_BYTES, _names(folder)
+    if len(names) == MAX_FILES:
+        found.warn("", f"holds too many files: read up to {names[-1]!a}")
+    for name in names:
+        data = _read(name, folder, min(left, MAX_FILE_BYTES), found)
+        if data is not None:
+            left -= len(data)
+            yield name, parse(data)
 
 
 def _open_folder(path: Path) -> int:

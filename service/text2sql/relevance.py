@@ -6,10 +6,12 @@ Nothing here is fitted to any data set, and no language is assumed beyond an Eng
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from service.text2sql.schema import Column, Schema, Table
 
@@ -24,6 +26,7 @@ _NAME_COUNTS = 2
 """A word of the name counts as often as two of the description or the examples."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _LEAST_PART = 4
 _PART_COUNTS = 0.5
 """A word of four letters or more that is a part of a name's (`school` in `schoolname`)."""
@@ -89,25 +92,54 @@ def _weighed(name: str) -> tuple[str, ...]:
 
 def _scores(asked: Iterable[str], documents: Sequence[_Document]) -> list[float]:
     """One score >= 0 a document."""
+    index = _Index(documents)
     scores = [0.0] * len(documents)
     usual = sum(document.length for document in documents) / max(len(documents), 1) or 1.0
     for word in sorted(asked):  # a sum of floats depends on its order
-        counts = [(i, n) for i, document in enumerate(documents) if (n := _count(word, document))]
+        counts = index.counts(word)
         weight = math.log(1 + (len(documents) - len(counts) + 0.5) / (len(counts) + 0.5))
-        for i, count in counts:
+        for i, count in counts.items():
             spread = _K1 * (1 - _B + _B * documents[i].length / usual)
             scores[i] += weight * count * (_K1 + 1) / (count + spread)
     return scores
 
 
-def _count(word: str, document: _Document) -> float:
-    if count := document.counts.get(word):
-        return count
-    return _PART_COUNTS if len(word) >= _LEAST_PART and word in document.name else 0.0
+class _Index:
+    """Where a word is found, at a cost that grows with the places alone: questions can be long."""
+
+    def __init__(self, documents: Sequence[_Document]) -> None:
+        self._whole: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for i, document in enumerate(documents):
+            for word, count in document.counts.items():
+                self._whole[word][i] = count
+        lines = [document.name + "\n" for document in documents]
+        self._names = "".join(lines)
+        self._ends = list(accumulate(len(line) for line in lines))
+
+    def counts(self, word: str) -> dict[int, float]:
+        """By document: how often it has the word, or one half where a part of its name is it."""
+        parts = self._parts(word) if len(word) >= _LEAST_PART else ()
+        return dict.fromkeys(parts, _PART_COUNTS) | self._whole.get(word, {})
+
+    def _parts(self, word: str) -> Iterator[int]:
+        at = self._names.find(word)
+        while at >= 0:
+            document = bisect_right(self._ends, at)
+            yield document
+            at = self._names.find(word, self._ends[document])
 
 
 def _plain_words(text: str) -> list[str]:
-    return [_singular(word) for word in _WORD.findall(text.casefold())]
+    found = _WORD.findall(text.casefold())
+    if not text.isascii():
+        found = [part for word in found for part in _CJK.sub(_pairs, word).split()]
+    return [_singular(word) for word in found]
+
+
+def _pairs(run: re.Match[str]) -> str:
+    """Each two neighbours, as search engines do for scripts that set no blanks between words."""
+    text = run[0]
+    return " " + " ".join(text[i : i + 2] for i in range(max(len(text) - 1, 1))) + " "
 
 
 @lru_cache(maxsize=2**14)
