@@ -1,7 +1,8 @@
 """Ask the model: the prompt that fits into its context, and its answers."""
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from service.engine.base import Completions, Engine, Sampling
 from service.errors import InvalidRequest, TooLarge
@@ -9,8 +10,10 @@ from service.generation.context import Context
 from service.generation.stages import Piece, Report
 from service.generation.task import GenerateTask
 from service.text2sql.prompt import Budget, Prompt, Template, build_prompt
+from service.text2sql.schema import Schema
 
 _SEVERAL = 0.8  # the temperature at which several candidates differ
+_MANY_COLUMNS = 300
 _SHRINK = (1.0, 0.8, 0.6)
 """Parts of the context that are tried: where the model's tokenizer is not at hand its counts may be
 too low."""
@@ -57,7 +60,7 @@ class Asker:
         refused: TooLarge | None = None
         for part in _SHRINK:
             tokens = int((self.context_tokens - task.max_tokens) * part)
-            prompt = self._prompt(context, task, template, tokens)
+            prompt = await self._prompt(context, task, template, tokens)
             try:
                 answer = await self.engine.complete(
                     prompt.messages, sampling, model=task.model, on_text=on_text
@@ -71,10 +74,11 @@ class Asker:
             param="db_id",
         ) from refused
 
-    def _prompt(
+    async def _prompt(
         self, context: Context, task: GenerateTask, template: Template, tokens: int
     ) -> Prompt:
-        return build_prompt(
+        build = partial(
+            build_prompt,
             context.schema,
             task.question,
             task.evidence,
@@ -83,8 +87,9 @@ class Asker:
             history=task.history,
             budget=Budget(tokens, self.engine.count_tokens),
         )
+        # A schema of thousands of columns takes a tenth of a second, in which others would wait.
+        return await asyncio.to_thread(build) if _wide(context.schema) else build()
 
 
-def texts(completions: Completions) -> Sequence[str]:
-    """What the model wrote, choice by choice."""
-    return [choice.text for choice in completions.choices]
+def _wide(schema: Schema) -> bool:
+    return sum(len(table.columns) for table in schema.tables) > _MANY_COLUMNS
