@@ -63,8 +63,9 @@ class IndexReport:
 class ValueIndexes:
     """The indexes of all databases. Those used last stay in memory, within `memory_bytes`.
 
-    Questions wait until an index has been in the making for `wait_s` seconds; after that they get no
-    values, and the making goes on. Who needs the same answer every time gives a `wait_s` that is long enough.
+    Questions wait until an index has been in the making for `wait_s` seconds; after that they get
+    no values, and the making goes on. Who needs the same answer every time gives a `wait_s` that is
+    long enough.
     """
 
     def __init__(
