@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import value_speed
 from bench.gold_literals import GoldLiteral, gold_literals
 from bench.value_retrieval import measure
 from service.text2sql.schema import Column, Schema, Table
@@ -77,3 +78,9 @@ def test_spoilt_questions_are_those_with_a_literal_long_enough(
     figures = asyncio.run(measure(path.parents[1] / "dev.json", limit=10, spoil="typo"))
     assert figures["questions"] == 1
     assert figures["reworded"]["found"] == 1.0
+
+
+def test_a_made_index_is_measured() -> None:
+    figures = asyncio.run(value_speed.measure(values=120, questions=5))
+    assert 100 < figures["values"] <= 120
+    assert figures["question_ms"]["p95"] > 0
