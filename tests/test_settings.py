@@ -119,3 +119,8 @@ def test_nothing_else_reads_a_variable_of_the_environment() -> None:
     }
     # child.py puts this project in front of the PYTHONPATH that it hands on.
     assert found <= {"service/settings.py", "service/models/child.py"}
+
+
+def test_value_indexes_lie_beside_their_databases_unless_a_folder_is_named(tmp_path: Path) -> None:
+    assert load_settings().index_path is None
+    assert load_settings(index_dir=tmp_path / "a" / ".." / "b").index_path == tmp_path / "b"

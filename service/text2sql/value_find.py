@@ -78,18 +78,16 @@ def _longest(found: Sequence[_Found], text: Text) -> list[_Found]:
     `Paris` of Paris Hilton is dropped, `McKinley` of Mount McKinley comes later. A longer phrase
     that adds no more than words of the schema (the Ohio river) leaves its parts alone.
     """
-    heavy = {f.phrase: _weight(f.phrase, text) for f in found}
-    shares = {
-        phrase: min(
-            (
-                len(phrase.folded) / len(outer.folded)
-                for outer in heavy
-                if phrase.within(outer) and heavy[outer] > weight
-            ),
-            default=1.0,
-        )
-        for phrase, weight in heavy.items()
-    }
+    weights = {f.phrase: _weight(f.phrase, text) for f in found}
+    at: dict[int, list[Phrase]] = defaultdict(list)
+    for phrase in weights:
+        for number in range(phrase.first, phrase.end):
+            at[number].append(phrase)
+    shares = {}
+    for phrase, weight in weights.items():
+        outer = [p for p in at[phrase.first] if phrase.within(p) and weights[p] > weight]
+        longest = max((len(p.folded) for p in outer), default=len(phrase.folded))
+        shares[phrase] = len(phrase.folded) / longest
     scaled = (replace(f, score=f.score * shares[f.phrase]) for f in found)
     return [f for f in scaled if shares[f.phrase] > _HALF]
 

@@ -6,7 +6,7 @@ alignment, rapidfuzz's `OSA`) between phrase and value, n the characters of the 
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain, groupby
+from itertools import accumulate, chain, groupby
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -55,7 +55,10 @@ class _Windows:
 
     def __init__(self, text: Text, found: Sequence[Phrase]) -> None:
         self._text = text
-        self._found = found
+        ends = [0] * len(text.words)
+        for phrase in found:
+            ends[phrase.first] = max(ends[phrase.first], phrase.end)
+        self._reach = list(accumulate(ends, max))  # the furthest end of what began by that word
         self._of_size: dict[int, dict[Phrase, str]] = {}
 
     def of(self, size: int) -> dict[Phrase, str]:
@@ -68,7 +71,7 @@ class _Windows:
 
     def _is_free(self, phrase: Phrase) -> bool:
         whole = phrase.quoted or self._text.is_edged(phrase)
-        return whole and not phrase.weak and not any(phrase.within(p) for p in self._found)
+        return whole and not phrase.weak and self._reach[phrase.first] < phrase.end
 
 
 def _misspelt(forms: Sequence[str], windows: _Windows) -> list[Fuzzy]:

@@ -43,6 +43,12 @@ class _Index(NamedTuple):
     names: Names
 
 
+class _Making(NamedTuple):
+    task: asyncio.Task[None]
+    patience_ends: float
+    """By time.monotonic(): from then on questions go without values until it is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexReport:
     """What an index was made of, when it was made by this process and not read from a file."""
@@ -57,8 +63,9 @@ class IndexReport:
 class ValueIndexes:
     """The indexes of all databases. Those used last stay in memory, within `memory_bytes`.
 
-    A question waits at most `wait_s` seconds for an index that is being made, then gets no values;
-    the making goes on. Who needs the same answer every time gives a `wait_s` that is long enough.
+    Questions wait until an index has been in the making for `wait_s` seconds; after that they get
+    no values, and the making goes on. Who needs the same answer every time gives a `wait_s` that is
+    long enough.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class ValueIndexes:
         self._limits = limits
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[Key, _Index] = OrderedDict()
-        self._making: dict[Key, asyncio.Task[None]] = {}
+        self._making: dict[Key, _Making] = {}
         self._retry_at: dict[Key, float] = {}
         self._reports: dict[Key, IndexReport] = {}
         self._trigrams = has_trigrams()
@@ -111,7 +118,7 @@ class ValueIndexes:
 
     async def close(self) -> None:
         """Stop making indexes."""
-        making = list(self._making.values())
+        making = [making.task for making in self._making.values()]
         for task in making:
             task.cancel()
         await asyncio.gather(*making, return_exceptions=True)
@@ -123,10 +130,11 @@ class ValueIndexes:
         if key not in self._kept and time.monotonic() >= self._retry_at.get(key, 0.0):
             if key not in self._making:
                 task = asyncio.create_task(self._make(executor, database, sha256, schema))
-                self._making[key] = task
+                self._making[key] = _Making(task, time.monotonic() + self._wait_s)
                 task.add_done_callback(partial(self._made, key))
+            task, patience_ends = self._making[key]
             # Only waited for, not cancelled with this question: others may wait for it too.
-            await asyncio.wait([self._making[key]], timeout=self._wait_s)
+            await asyncio.wait([task], timeout=max(0.0, patience_ends - time.monotonic()))
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)

@@ -17,7 +17,7 @@ from service.text2sql.value_words import COMMON_WORDS, plural, roots, singular
 
 LONGEST = 6
 """Words of a phrase that is not quoted."""
-_MAX_WORDS = 512  # of question and evidence; what follows is not looked at
+_MAX_WORDS = 256  # of question and evidence; what follows is not looked at
 _MAX_CHARS = 20_000
 _MAX_QUOTES = 50
 _SHORT = 2  # letters or digits: such a word alone says little

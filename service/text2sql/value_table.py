@@ -36,6 +36,10 @@ CREATE TABLE rarity (gram TEXT PRIMARY KEY, forms INTEGER) WITHOUT ROWID;
 INSERT INTO rarity SELECT term, doc FROM term;
 DROP TABLE term;
 """
+_PLACES = """
+SELECT of_table, of_column, value FROM place JOIN spot ON spot.id = place.spot
+WHERE form = ? ORDER BY place.spot, value LIMIT ?
+"""
 _BATCH = 500  # parameters of one statement
 _LETTERS = 0.6  # of a form that has trigrams
 _ADDRESS = re.compile(r"://|@|^www\.|^\S*\d\S*[a-zA-Z]\S*\d\S*$")
@@ -111,18 +115,12 @@ class ValueTable:
 
     def places(self, forms: Iterable[str], most: int) -> list[Place]:
         """The values with one of these forms, at most `most` of each, in the schema's order."""
-        sql = (
-            "SELECT folded, of_table, of_column, value FROM"
-            " (SELECT id, folded FROM form WHERE folded IN ({marks})) AS f"
-            " JOIN place ON place.form = f.id JOIN spot ON spot.id = place.spot"
-            " ORDER BY f.id, place.spot, value"
-        )
+        known = self._select("SELECT id, folded FROM form WHERE folded IN ({marks})", forms)
         found: list[Place] = []
-        seen: Counter[str] = Counter()
-        for row in self._select(sql, forms):
-            seen[row[0]] += 1
-            if seen[row[0]] <= most:
-                found.append(Place(*row))
+        for number, form in sorted(known):
+            with self._lock:
+                rows = self._db.execute(_PLACES, (number, most)).fetchall()
+            found += [Place(form, *row) for row in rows]
         return found
 
     def alike(self, texts: Sequence[str], most: int, postings: int) -> list[str]:
