@@ -55,13 +55,13 @@ class ServiceDouble:
         self._http.server_close()
         self._thread.join()
 
-    def answer(self, path: str, body: Body) -> tuple[int, bytes]:
+    def answer(self, path: str, body: Body, accept: str) -> tuple[int, bytes]:
         if refused := self.refuse(path, body):
             status, code, message = refused
             detail = {"code": code, "message": message, "param": None, "request_id": "r"}
             return status, json.dumps({"error": detail}).encode()
         if path != "/generate":
-            answer = self.app.post(path, json=body)
+            answer = self.app.post(path, json=body, headers={"Accept": accept})
             return answer.status_code, answer.content
         self.asked.append(body)
         if body["question"] in self.hold:
@@ -99,7 +99,7 @@ def _handler(double: ServiceDouble) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._send(*double.answer(self.path, body))
+            self._send(*double.answer(self.path, body, self.headers.get("Accept", "")))
 
         def _send(self, status: int, data: bytes) -> None:
             self.send_response(status)
