@@ -21,7 +21,8 @@ class ServiceDouble:
     """/generate says what it is told to say, in full; all else is the real app.
 
     sqls     the candidates' SQL for a request's body; the first is chosen unless `chosen` says so
-    refuse   (status, code, message) for a request to a path, or None
+    refuse   (status, code, message) for a request to a path, or None; `param` goes with it
+    more     fields of the answer
     hold     questions that are never answered until `go` is set
     asked    bodies of /generate
     """
@@ -30,6 +31,7 @@ class ServiceDouble:
         self.app = app
         self.sqls: Callable[[Body], Sequence[str | None]] = lambda body: ["SELECT 1"]
         self.refuse: Callable[[str, Body], tuple[int, str, str] | None] = lambda path, body: None
+        self.param: str | None = None
         self.more: dict[str, Any] = {}
         self.model: dict[str, Any] = dict(MODEL)
         self.hold: set[str] = set()
@@ -58,7 +60,7 @@ class ServiceDouble:
     def answer(self, path: str, body: Body, accept: str) -> tuple[int, bytes]:
         if refused := self.refuse(path, body):
             status, code, message = refused
-            detail = {"code": code, "message": message, "param": None, "request_id": "r"}
+            detail = {"code": code, "message": message, "param": self.param, "request_id": "r"}
             return status, json.dumps({"error": detail}).encode()
         if path != "/generate":
             answer = self.app.post(path, json=body, headers={"Accept": accept})

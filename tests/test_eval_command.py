@@ -208,6 +208,18 @@ def test_a_question_over_the_models_context_is_wrong_not_left_out(
     )  # fmt: skip
 
 
+def test_an_option_over_the_servers_bounds_is_not_counted_against_the_model(
+    service_double: ServiceDouble, questions: Path
+) -> None:
+    service_double.param = "max_tokens"
+    service_double.refuse = lambda path, body: (
+        (413, "too_large", "max_tokens is 9000") if path == "/generate" else None
+    )
+    done = _eval(service_double, questions, "--max-tokens", "9000")
+    assert isinstance(done.exception, ServiceError)
+    assert "max_tokens is 9000" in str(done.exception)
+
+
 def test_a_question_back_is_no_answer(
     service_double: ServiceDouble, questions: Path, tmp_path: Path
 ) -> None:

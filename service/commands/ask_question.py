@@ -56,7 +56,7 @@ class Asker:
         try:
             return await self._generate(question)
         except ServiceError as error:
-            if error.code == _REFUSED:
+            if error.code == _REFUSED and error.param not in self._options:
                 return {"status": error.code, "sql": None, "message": str(error)}
             if error.code == "database_unusable":
                 return {"status": error.code, "sql": None, "message": str(error), "masked": True}
@@ -103,9 +103,8 @@ def _refused(error: ServiceError, names: Iterable[str]) -> str | None:
     """The field of ours that the service does not take."""
     if error.code != "invalid_request":
         return None
-    return next(
-        (n for n in names if error.param == n or f"unknown field '{n}'" in str(error)), None
-    )
+    told = str(error)
+    return next((n for n in names if error.param == n or f"unknown field '{n}'" in told), None)
 
 
 def _outcome(
