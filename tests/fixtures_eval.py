@@ -105,6 +105,8 @@ def _handler(double: ServiceDouble) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, status: int, data: bytes) -> None:
             self.send_response(status)
+            if status == 503:
+                self.send_header("Retry-After", "3600")  # later than any deadline: nobody waits
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -240,10 +240,10 @@ def test_an_engine_that_stays_away_ends_the_run_and_the_same_command_goes_on(
         (503, "engine_unavailable", "starting") if body.get("question") == "broken?" else None
     )
     out = tmp_path / "run"
-    options = ("--output", str(out), "--concurrency", "1", "--deadline-s", "0.2")
+    options = ("--output", str(out), "--concurrency", "1", "--deadline-s", "60")
     done = _eval(service_double, questions, *options)
     assert isinstance(done.exception, ServiceError)
-    assert "question 12: not done within 0.2 s; last: engine_unavailable" in str(done.exception)
+    assert "question 12: not done within 60 s; last: engine_unavailable" in str(done.exception)
     assert "2 of 4 questions are answered and kept" in done.stderr
     assert _read(out / "manifest.json")["status"] == "unfinished"
     assert b"Unfinished" in (out / "report.html").read_bytes()
