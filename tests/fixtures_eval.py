@@ -37,8 +37,7 @@ class ServiceDouble:
         self.hold: set[str] = set()
         self.go = threading.Event()
         self.asked: list[Body] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
@@ -91,6 +90,13 @@ class ServiceDouble:
             if body.get("debug") else None,
             **self.more,
         }  # fmt: skip
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Callers that are killed in the middle of an answer are part of the tests."""
 
 
 def _handler(double: ServiceDouble) -> type[BaseHTTPRequestHandler]:
