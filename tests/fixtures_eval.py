@@ -21,7 +21,8 @@ class ServiceDouble:
     """/generate says what it is told to say, in full; all else is the real app.
 
     sqls     the candidates' SQL for a request's body; the first is chosen unless `chosen` says so
-    refuse   (status, code, message) for a request to a path, or None
+    refuse   (status, code, message) for a request to a path, or None; `param` goes with it
+    more     fields of the answer
     hold     questions that are never answered until `go` is set
     asked    bodies of /generate
     """
@@ -30,13 +31,13 @@ class ServiceDouble:
         self.app = app
         self.sqls: Callable[[Body], Sequence[str | None]] = lambda body: ["SELECT 1"]
         self.refuse: Callable[[str, Body], tuple[int, str, str] | None] = lambda path, body: None
+        self.param: str | None = None
         self.more: dict[str, Any] = {}
         self.model: dict[str, Any] = dict(MODEL)
         self.hold: set[str] = set()
         self.go = threading.Event()
         self.asked: list[Body] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
@@ -55,13 +56,13 @@ class ServiceDouble:
         self._http.server_close()
         self._thread.join()
 
-    def answer(self, path: str, body: Body) -> tuple[int, bytes]:
+    def answer(self, path: str, body: Body, accept: str) -> tuple[int, bytes]:
         if refused := self.refuse(path, body):
             status, code, message = refused
-            detail = {"code": code, "message": message, "param": None, "request_id": "r"}
+            detail = {"code": code, "message": message, "param": self.param, "request_id": "r"}
             return status, json.dumps({"error": detail}).encode()
         if path != "/generate":
-            answer = self.app.post(path, json=body)
+            answer = self.app.post(path, json=body, headers={"Accept": accept})
             return answer.status_code, answer.content
         self.asked.append(body)
         if body["question"] in self.hold:
@@ -91,6 +92,13 @@ class ServiceDouble:
         }  # fmt: skip
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Callers that are killed in the middle of an answer are part of the tests."""
+
+
 def _handler(double: ServiceDouble) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -99,10 +107,12 @@ def _handler(double: ServiceDouble) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._send(*double.answer(self.path, body))
+            self._send(*double.answer(self.path, body, self.headers.get("Accept", "")))
 
         def _send(self, status: int, data: bytes) -> None:
             self.send_response(status)
+            if status == 503:
+                self.send_header("Retry-After", "3600")  # later than any deadline: nobody waits
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

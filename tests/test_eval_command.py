@@ -111,7 +111,7 @@ def test_the_manifest_says_what_the_run_was_made_with(
 def test_only_what_was_asked_for_is_sent(service_double: ServiceDouble, questions: Path) -> None:
     assert _eval(service_double, questions, "--limit", "1").exit_code == 0
     [plain] = service_double.asked
-    assert plain.keys() == {"question", "db_id", "evidence", "debug"}
+    assert plain.keys() == {"question", "db_id", "evidence", "debug", "verified"}
     options = "--n 3 --temperature 0.8 --no-vote --repair 2 --max-tokens 99 --no-clarify".split()
     assert _eval(service_double, questions, "--limit", "1", *options).exit_code == 0
     told = {"n": 3, "temperature": 0.8, "vote": False, "repair": 2, "max_tokens": 99,
@@ -119,11 +119,33 @@ def test_only_what_was_asked_for_is_sent(service_double: ServiceDouble, question
     assert told.items() <= service_double.asked[-1].items()
 
 
+def test_a_field_that_was_asked_for_and_is_refused_ends_the_run(
+    service_double: ServiceDouble, questions: Path
+) -> None:
+    service_double.refuse = lambda path, body: (
+        (422, "invalid_request", "unknown field 'verified'") if "verified" in body else None
+    )
+    assert _eval(service_double, questions).exit_code == 0
+    done = _eval(service_double, questions, "--verified")
+    assert isinstance(done.exception, ServiceError)
+    assert "unknown field 'verified'" in str(done.exception)
+
+
+def test_answers_that_are_verified_queries_are_said(
+    service_double: ServiceDouble, questions: Path
+) -> None:
+    service_double.more = {"verified": True}
+    done = _eval(service_double, questions, "--verified")
+    assert service_double.asked[0]["verified"] is True
+    assert "4 answers are verified queries" in done.output
+
+
 def test_a_service_that_shows_no_prompts_is_asked_without(
     service_double: ServiceDouble, questions: Path, tmp_path: Path
 ) -> None:
     def refuse(path: str, body: Body) -> tuple[int, str, str] | None:
-        return (422, "invalid_request", "unknown field 'debug'") if "debug" in body else None
+        known = next((name for name in ("debug", "verified") if name in body), None)
+        return (422, "invalid_request", f"unknown field '{known}'") if known else None
 
     service_double.refuse = refuse
     assert _eval(service_double, questions, "--output", str(tmp_path / "run")).exit_code == 0
@@ -138,6 +160,23 @@ def test_a_selection_is_asked_and_the_rest_of_birds_file_is_empty(
     assert len(service_double.asked) == 2
     answers = [text.split("\t")[0] for text in _read(out / "predict_dev.json").values()]
     assert sorted(answers) == ["", "", "SELECT 1", "SELECT 1"]
+
+
+def test_birds_file_is_one_that_can_be_judged_again(
+    service_double: ServiceDouble, questions: Path, tmp_path: Path
+) -> None:
+    questions.write_text(json.dumps([row | {"question_id": n} for n, row in enumerate(ROWS)]))
+    service_double.sqls = lambda body: [None if body["question"] == "nothing?" else ROME]
+    assert _eval(service_double, questions, "--output", str(tmp_path / "run")).exit_code == 0
+    arguments = ["verify", str(tmp_path / "run" / "predict_dev.json"), "--gold-file",
+                 str(questions), "--url", service_double.url]  # fmt: skip
+    again = tmp_path / "again.jsonl"
+    CliRunner().invoke(app, [*arguments, "--output", str(again)])
+    verdicts = {
+        line["id"]: line["verdict"]["status"]
+        for line in map(json.loads, again.read_text().splitlines())
+    }
+    assert verdicts == {"0": "mismatch", "1": "match", "2": "gold_error", "3": "no_sql"}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +208,18 @@ def test_a_question_over_the_models_context_is_wrong_not_left_out(
     )  # fmt: skip
 
 
+def test_an_option_over_the_servers_bounds_is_not_counted_against_the_model(
+    service_double: ServiceDouble, questions: Path
+) -> None:
+    service_double.param = "max_tokens"
+    service_double.refuse = lambda path, body: (
+        (413, "too_large", "max_tokens is 9000") if path == "/generate" else None
+    )
+    done = _eval(service_double, questions, "--max-tokens", "9000")
+    assert isinstance(done.exception, ServiceError)
+    assert "max_tokens is 9000" in str(done.exception)
+
+
 def test_a_question_back_is_no_answer(
     service_double: ServiceDouble, questions: Path, tmp_path: Path
 ) -> None:
@@ -189,10 +240,10 @@ def test_an_engine_that_stays_away_ends_the_run_and_the_same_command_goes_on(
         (503, "engine_unavailable", "starting") if body.get("question") == "broken?" else None
     )
     out = tmp_path / "run"
-    options = ("--output", str(out), "--concurrency", "1", "--deadline-s", "0.2")
+    options = ("--output", str(out), "--concurrency", "1", "--deadline-s", "60")
     done = _eval(service_double, questions, *options)
     assert isinstance(done.exception, ServiceError)
-    assert "question 12: not done within 0.2 s; last: engine_unavailable" in str(done.exception)
+    assert "question 12: not done within 60 s; last: engine_unavailable" in str(done.exception)
     assert "2 of 4 questions are answered and kept" in done.stderr
     assert _read(out / "manifest.json")["status"] == "unfinished"
     assert b"Unfinished" in (out / "report.html").read_bytes()
@@ -294,6 +345,25 @@ def test_a_run_that_is_killed_loses_no_whole_line(
     assert (out / "questions.jsonl").read_bytes().startswith(whole)
     assert [line["place"] for line in _lines(out)] == [0, 1, 2, 3]
     assert [body["question"] for body in service_double.asked[3:]] == ["broken?", "nothing?"]
+
+
+def test_ctrl_c_leaves_a_report_of_what_there_is(
+    service_double: ServiceDouble, questions: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("eval", str(questions), "--url", service_double.url, "--output", str(out),
+                 "--concurrency", "1")  # fmt: skip
+    service_double.hold = {"broken?"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments], cwd=ROOT, stderr=subprocess.PIPE
+    )
+    _until(lambda: len(service_double.asked) == 3, process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1].decode()
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert "2 of 4 questions are answered and kept" in said
+    assert b"Unfinished: 2 of 4" in (out / "report.html").read_bytes()
 
 
 def _until(true: Any, process: "subprocess.Popen[bytes]", timeout_s: float = 60) -> None:

@@ -1,6 +1,6 @@
 """One question of an evaluation: ask the service, let it judge what came back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,10 @@ from service.text2sql.questions import Question
 from service.text2sql.types import MASKED
 
 _TRACED = ("completions", "messages")
+_TOLD = (
+    "status", "verified", "confidence", "clarification", "repairs", "left_out", "values",
+    "warnings", "request_id",
+)  # fmt: skip
 _REFUSED = "too_large"
 """The question with its schema is over the model's context: no answer, and so a wrong one."""
 _UNFIT = frozenset({"too_large", "database_unusable"})
@@ -31,7 +35,12 @@ class Asker:
         self._verifier = verifier
         self._metrics = list(metrics)
         self._options = dict(options)
-        self._debug = True
+        # Every prompt is kept, and what people confirmed earlier does not answer for the model.
+        self._besides = {
+            name: value
+            for name, value in {"debug": True, "verified": False}.items()
+            if name not in options
+        }
 
     async def ask(self, place: int, question: Question) -> Outcome:
         """Raises ServiceError where that says nothing about the model, naming the question."""
@@ -47,7 +56,7 @@ class Asker:
         try:
             return await self._generate(question)
         except ServiceError as error:
-            if error.code == _REFUSED:
+            if error.code == _REFUSED and error.param not in self._options:
                 return {"status": error.code, "sql": None, "message": str(error)}
             if error.code == "database_unusable":
                 return {"status": error.code, "sql": None, "message": str(error), "masked": True}
@@ -60,14 +69,15 @@ class Asker:
             "evidence": question.evidence,
             **self._options,
         }
-        if self._debug:
+        while True:
+            sent = dict(self._besides)
             try:
-                return await self._client.post("/generate", body | {"debug": True})
+                return await self._client.post("/generate", sent | body)
             except ServiceError as error:
-                if not _refuses_debug(error):
+                refused = _refused(error, sent)
+                if refused is None:
                     raise
-                self._debug = False  # the service keeps its prompts to itself
-        return await self._client.post("/generate", body)
+                self._besides.pop(refused, None)  # the service does not have it, or forbids it
 
     async def _judged(self, place: int, question: Question, answer: Result) -> Outcome:
         candidates = answer.get("candidates", [])
@@ -89,8 +99,12 @@ class Asker:
         return replace(outcome, voted=len(candidates) > 1 and self._options.get("vote", True))
 
 
-def _refuses_debug(error: ServiceError) -> bool:
-    return error.code == "invalid_request" and (error.param == "debug" or "'debug'" in str(error))
+def _refused(error: ServiceError, names: Iterable[str]) -> str | None:
+    """The field of ours that the service does not take."""
+    if error.code != "invalid_request":
+        return None
+    told = str(error)
+    return next((n for n in names if error.param == n or f"unknown field '{n}'" in told), None)
 
 
 def _outcome(
@@ -123,7 +137,6 @@ def _unfit(place: int, question: Question, answer: Result, error: ServiceError) 
 
 def _of_answer(place: int, question: Question, answer: Result, report: Result) -> dict[str, Any]:
     usage, debug = answer.get("usage", {}), answer.get("debug") or {}
-    known = ("status", "left_out", "values", "repairs", "confidence", "clarification", "request_id")
     return {
         "place": place,
         "question": question,
@@ -139,7 +152,7 @@ def _of_answer(place: int, question: Question, answer: Result, report: Result) -
             verifier_version=report.get("verifier_version", ""),
         ),
         "trace": {name: debug[name] for name in _TRACED if name in debug}
-        | {name: answer[name] for name in known if name in answer},
+        | {name: answer[name] for name in _TOLD if name in answer},
     }
 
 
@@ -158,5 +171,5 @@ def _sample(candidate: Result, verdicts: Mapping[str, Result]) -> Sample:
         error=candidate["error"],
         votes=candidate["votes"] if verdict["status"] not in MASKED else 0,
         mean_logprob=candidate.get("mean_logprob"),
-        repaired=candidate.get("repaired", False),
+        repaired=int(candidate.get("repaired", 0)),
     )

@@ -28,6 +28,7 @@ def evaluation(
     template: o.Template = None,
     values: o.Values = None,
     clarify: o.Clarify = None,
+    verified: o.Verified = None,
     model: o.Model = None,
     concurrency: o.Concurrency = 8,
     deadline_s: o.Deadline = 600.0,
@@ -44,20 +45,21 @@ def evaluation(
     given = {
         "n": n, "temperature": temperature, "seed": seed, "max_tokens": max_tokens, "vote": vote,
         "repair": repair, "template": template, "values": values, "clarify": clarify,
-        "model": model,
+        "verified": verified, "model": model,
     }  # fmt: skip
     options: dict[str, Any] = {name: v for name, v in given.items() if v is not None}
     metrics = list(dict.fromkeys(metric or DEFAULT_METRICS))
     path = file or questions_path()
     questions = read_questions(path)
     placed = o.chosen(questions, database or [], limit, sample, sample_seed)
-    selection = {"limit": limit, "sample": sample, "databases": database}
+    selection = {"limit": limit, "sample": sample, "sample_seed": sample and sample_seed,
+                 "databases": database}  # fmt: skip
     plan = Plan(
         file=f"{path.resolve().parent.name}/{path.name}",
         file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         in_file=len(questions),
         places=tuple(place for place, _ in placed),
-        selection=selection | ({"sample_seed": sample_seed} if sample else {}),
+        selection={name: v for name, v in selection.items() if v is not None},
         settings={"metrics": metrics, **options},
     )
     asked = Evaluation(plan, questions, placed, metrics, options, output)

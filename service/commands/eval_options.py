@@ -34,6 +34,10 @@ Values = Annotated[
 Clarify = Annotated[
     bool | None, typer.Option("--clarify/--no-clarify", help="May ask back, which is no answer.")
 ]
+Verified = Annotated[
+    bool | None,
+    typer.Option("--verified/--no-verified", help="Verified queries may answer; default no."),
+]
 Model = Annotated[str | None, typer.Option(help="Among those that the service has.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Questions at a time.")]
 Deadline = Annotated[

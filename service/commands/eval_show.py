@@ -25,6 +25,8 @@ def show_accuracy(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> None:
             rows.add_row(Text(_plain(a["name"])), str(a["right"]), str(a["judged"]), *shown)
         out.print(rows)
     _show_at_k(out, summary["at_k"][metrics[0]])
+    if summary["verified"]:
+        out.print(f"{summary['verified']} answers are verified queries, not the model's")
     if masked := summary["masked"]:
         out.print(f"{len(masked)} left out: their gold or the service was at fault")
         for one in masked[:_NAMED]:

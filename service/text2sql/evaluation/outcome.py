@@ -30,7 +30,8 @@ class Sample:
     votes: int = 0
     """Samples, itself included, whose result is the same; 0 for one that cannot vote."""
     mean_logprob: float | None = None
-    repaired: bool = False
+    repaired: int = 0
+    """How often it went back to the model."""
 
     def right(self, metric: str) -> bool:
         """By that metric."""

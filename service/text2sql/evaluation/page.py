@@ -15,6 +15,7 @@ from service.text2sql.evaluation.summary import Summary
 
 _HERE = Path(__file__).parent
 _DATABASES = 40  # drawn; summary.json has them all
+_NUMBERS = ("accuracy", "95 % interval", "right", "judged", "mean of the metric")
 _BOUNDS_S = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -52,7 +53,9 @@ def _lead(manifest: Manifest, summary: Summary, metric: str) -> str:
 
 def _model(manifest: Manifest) -> str:
     model = manifest["answered_by"]["model"] or {}
-    return ", ".join(f"{name} {value}" for name, value in model.items() if value) or "no model told"
+    known = {name: value for name, value in model.items() if value}
+    named = [known.pop("name", "no model told")]
+    return ", ".join([*named, *(f"{name} {value}" for name, value in known.items())])
 
 
 def _sections(
@@ -75,9 +78,30 @@ def _accuracy(summary: Summary, metric: str) -> str:
     drawn = share_bars(f"{metric}-a", f"{metric} by difficulty", [_share_bar(row) for row in rows])
     return (
         f"<h2>{safe(metric)} by difficulty</h2><p class='soft'>Right answers among those judged; "
-        f"the whisker is Wilson's 95 % interval. Mean of the metric over all: "
-        f"{rows[-1]['mean']:.4f}.</p>{drawn}"
+        f"the whisker is Wilson's 95 % interval.</p>{drawn}{_accuracy_table(rows)}"
     )
+
+
+def _accuracy_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    shown = "".join(f'<th scope="col" class="n">{name}</th>' for name in _NUMBERS)
+    body = "".join(f"<tr>{_accuracy_row(row)}</tr>" for row in rows)
+    return (
+        f'<table class="shares"><thead><tr><th scope="col">difficulty</th>{shown}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _accuracy_row(row: Mapping[str, Any]) -> str:
+    cells = ["none", "none", row["right"], row["judged"], "none"]
+    if row["share"] is not None:
+        low, high = row["interval_95"]
+        cells[:2] = [f"{row['share']:.1%}", f"{low:.1%} to {high:.1%}"]
+        cells[4] = f"{row['mean']:.4f}"
+    shown = "".join(
+        f'<td class="n" data-name="{name}">{cell}</td>'
+        for name, cell in zip(_NUMBERS, cells, strict=True)
+    )
+    return f'<th scope="row">{safe(row["name"])}</th>{shown}'
 
 
 def _share_bar(row: Mapping[str, Any]) -> ShareBar:
@@ -171,6 +195,8 @@ def _made_with(manifest: Manifest) -> str:
 
 
 def _flat(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_flat, value))
     if not isinstance(value, Mapping):
         return "not told" if value is None else str(value)
     return ", ".join(f"{name} {_flat(v)}" for name, v in value.items()) or "none"

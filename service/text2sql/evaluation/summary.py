@@ -28,6 +28,7 @@ def summarise(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> Summary:
         "statuses": dict(Counter(outcome.status for outcome in outcomes).most_common()),
         "at_k": {metric: [asdict(k) for k in at_each_k(outcomes, metric)] for metric in metrics},
         "samples": _samples(outcomes),
+        "verified": sum(bool(outcome.trace.get("verified")) for outcome in outcomes),
         "tokens": {
             "prompt": sum(outcome.prompt_tokens for outcome in outcomes),
             "completion": sum(outcome.completion_tokens for outcome in outcomes),
@@ -82,5 +83,5 @@ def _samples(outcomes: Sequence[Outcome]) -> dict[str, int]:
         "count": len(samples),
         "valid": sum(sample.valid is True for sample in samples),
         "without_sql": sum(sample.sql is None for sample in samples),
-        "repaired": sum(sample.repaired for sample in samples),
+        "repaired": sum(sample.repaired > 0 for sample in samples),
     }
