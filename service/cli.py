@@ -10,6 +10,7 @@ from rich.console import Console
 
 from service import terminal
 from service.client import Client, ServiceError
+from service.commands.ask import ask
 from service.commands.audit import audit
 from service.commands.compare import compare_runs
 from service.commands.eval import evaluation
@@ -30,7 +31,6 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(feedback, name="feedback")
 app.command()(audit)
 
-Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -59,24 +59,7 @@ def serve(
     run(load_settings(**{name: value for name, value in given.items() if value is not None}))
 
 
-@app.command()
-def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
-    db: Db,
-    evidence: Annotated[str, typer.Option(help="Knowledge that the question builds on.")] = "",
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
-    url: Url = None,
-    api_key: Key = None,
-) -> None:
-    """Turn a question into SQL, run it, show both."""
-    body = {"question": question, "db_id": db, "evidence": evidence, "execute": True}
-    with _client(url, api_key) as client:
-        answer = client.post("/generate", body | {"max_rows": max_rows})
-    terminal.show_answer(answer)
-    if answer["status"] != "ok" or not answer["candidates"][0]["valid"]:
-        raise typer.Exit(1)
-
-
+app.command()(ask)
 app.command()(verify)
 
 

@@ -9,17 +9,33 @@ from rich.table import Table
 
 
 def show_answer(answer: dict[str, Any]) -> None:
-    """The SQL and its rows."""
+    """The SQL, what it does, and its rows; or why there is none."""
     console = Console()
-    console.print(Syntax(answer["sql"] or "-- no SQL in the answer", "sql", word_wrap=True))
-    for candidate in answer["candidates"]:
-        if candidate["error"]:
-            console.print(candidate["error"], style="red", markup=False)
-    result = answer["result"]
-    if result:
-        _show_table(result["columns"], result["rows"])
-        more = " (more were cut)" if result["truncated"] else ""
-        console.print(f"{len(result['rows'])} rows{more} in {result['elapsed_ms']:.1f} ms")
+    if answer["clarification"]:
+        console.print(answer["clarification"], markup=False)
+        return
+    sql = answer["sql"] or answer["sqlite_sql"] or "-- no SQL in the answer"
+    console.print(Syntax(sql, "sql", word_wrap=True))
+    for line in filter(None, [answer["explanation"], _votes(answer), *answer["warnings"]]):
+        console.print(line, style="dim", markup=False)
+    if not answer["result"]:
+        for error in dict.fromkeys(c["error"] for c in answer["candidates"] if c["error"]):
+            console.print(error, style="red", markup=False)
+        return
+    _show_table(answer["result"]["columns"], answer["result"]["rows"])
+    more = " (more were cut)" if answer["result"]["truncated"] else ""
+    took = answer["result"]["elapsed_ms"]
+    console.print(f"{len(answer['result']['rows'])} rows{more} in {took:.1f} ms")
+
+
+def _votes(answer: dict[str, Any]) -> str | None:
+    if answer["verified"]:
+        return "People have confirmed this query for this question."
+    if answer["confidence"] is None:
+        return None
+    votes = max(candidate["votes"] for candidate in answer["candidates"])
+    sure = f"confidence {answer['confidence']:.2f}, {answer['confidence_basis']}"
+    return f"{votes} of {len(answer['candidates'])} candidates agree ({sure})."
 
 
 def show_verdicts(answer: dict[str, Any]) -> None:

@@ -57,6 +57,17 @@ def test_ask_says_why_sql_does_not_run(service: Service, double: EngineDouble) -
     assert "no such column: nothing_here" in done.stdout
 
 
+def test_ask_shows_what_the_query_does_and_how_many_agree(
+    service: Service, double: EngineDouble
+) -> None:
+    double.text = [GOLD, GOLD, "SELECT 1"]
+    options = ("--db", "alpine_retail", "--n", "3", "--dialect", "tsql", "--url", service.url)
+    done = _verisql("ask", "How many stores?", *options)
+    assert done.returncode == 0, done.stderr
+    assert "Counts" in done.stdout or "number of" in done.stdout
+    assert "2 of 3 candidates agree" in " ".join(done.stdout.split())
+
+
 def test_verify_shows_a_line_for_each_prediction(service: Service) -> None:
     predictions = (GOLD, "SELECT 1", "DROP TABLE store")
     options = ("--db", "alpine_retail", "--gold", GOLD, "--url", service.url)
