@@ -1,4 +1,4 @@
-"""SQL in other dialects: what is written, what is warned of, and rows where an engine is at hand."""
+"""SQL in other dialects: what is written, what is warned of, and the rows that DuckDB gives."""
 
 import sqlite3
 from collections.abc import Iterable

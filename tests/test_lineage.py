@@ -101,7 +101,11 @@ def test_published_gold_reads_what_the_authorizer_reports() -> None:
             "Customer",
             "Customer.City Customer.Name",
         ),
-        ("SELECT amount + id AS total FROM orders WHERE total > 5", "orders", "orders.amount orders.id"),
+        (
+            "SELECT amount + id AS total FROM orders WHERE total > 5",
+            "orders",
+            "orders.amount orders.id",
+        ),
         ("SELECT rowid FROM customer", "Customer", "Customer.Id"),
         ("SELECT rowid FROM plain", "plain", "plain.ROWID"),
         (
