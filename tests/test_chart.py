@@ -141,7 +141,22 @@ def test_a_columns_type_is_that_of_its_values(
     assert column_types(["c"], [[value] for value in values], [declared]) == [type_]
 
 
-NAMES = ["", " ", "id", "user_id", "a.b", "x[0]", "it's", '"q"', "year", "n", "n", "é\n", "\\", "f0"]
+NAMES = [
+    "",
+    " ",
+    "id",
+    "user_id",
+    "a.b",
+    "x[0]",
+    "it's",
+    '"q"',
+    "year",
+    "n",
+    "n",
+    "é\n",
+    "\\",
+    "f0",
+]
 VALUES = {
     "integer": lambda r: r.choice([0, 1, -5, 2023, 2**63 - 1, -(2**63)]),
     "real": lambda r: r.choice([0.0, -1.5, 1e300, math.inf, -math.inf, 5e-324]),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.generation.charts import shapes, spec
+from service.generation.charts.moments import moment
 from service.generation.charts.roles import Channel, channels
 from service.generation.result_types import is_finite_number
 
@@ -67,7 +68,7 @@ def _value(value: Any, channel: Channel) -> Any:
     if channel.role == "quantity":
         return _number(value)
     if channel.role == "time":
-        return _moment(str(value))
+        return moment(str(value))
     if channel.is_boolean:
         return "true" if value else "false"
     return _short(str(value), _LONGEST_VALUE)
@@ -77,19 +78,6 @@ def _number(value: Any) -> int | float | None:
     if not is_finite_number(value):
         return None
     return float(value) if abs(value) > _LARGEST_EXACT else value  # type: ignore[no-any-return]
-
-
-def _moment(value: str) -> str:
-    """ISO 8601, in UTC where no zone is given."""
-    if len(value) == 4:
-        return f"{value}-01-01T00:00:00Z"
-    if len(value) == 7:
-        return f"{value}-01T00:00:00Z"
-    if len(value) == 10:
-        return f"{value}T00:00:00Z"
-    moment = value.replace(" ", "T", 1)
-    has_zone = moment.endswith("Z") or "+" in moment or "-" in moment[11:]
-    return moment if has_zone else f"{moment}Z"
 
 
 def _short(text: str, longest: int) -> str:

@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 TYPES = ("integer", "real", "text", "date", "datetime", "boolean", "blob", "null")
 
-_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
-_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-][01]\d:?[0-5]\d)?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_CLOCK = re.compile(
+    r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-][01]\d:?[0-5]\d)?", re.ASCII
+)
 
 
 def column_types(
@@ -55,11 +58,23 @@ def _value_type(value: Any) -> str:
 
 def _text_type(value: str) -> str:
     day, _, clock = value.replace("T", " ", 1).partition(" ")
-    if not _DATE.fullmatch(day):
+    if not _is_day(day):
         return "text"
     if not clock:
         return "date" if len(value) == len(day) else "text"
     return "datetime" if _CLOCK.fullmatch(clock) else "text"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text)) and date.fromisoformat(text) is not None
+    except ValueError:  # such as 31 February
+        return False
+
+
+def is_moment(value: Any) -> bool:
+    """Whether it is a date or a date with a time of day, as text."""
+    return isinstance(value, str) and _text_type(value) != "text"
 
 
 def is_finite_number(value: Any) -> bool:

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from service.generation.result_types import is_finite_number
+from service.generation.charts.moments import ticks
+from service.generation.result_types import is_finite_number, is_moment
 
 Role = Literal["quantity", "time", "category", "identifier", "none"]
-TimeFormat = Literal["date", "year", "month"]
+TimeFormat = Literal["datetime", "date", "year", "month"]
 
 _YEARS = range(1000, 3000)
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_YEAR = re.compile(r"[12]\d{3}")
+_MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
+_YEAR = re.compile(r"[12]\d{3}", re.ASCII)
 _IS_YEAR = re.compile(r"(^|_|\s)(year|yr|jahr)s?$", re.IGNORECASE)
 _IS_ID = re.compile(
     r"(^|[_\s.])(id|key|code|uuid|guid|zip|zipcode|postcode|phone)$|[_\s](number|no|nr)$",
@@ -35,6 +36,8 @@ class Channel:
     missing: int
     time: TimeFormat | None = None
     is_boolean: bool = False
+    ticks: tuple[int, ...] = ()
+    """Milliseconds since 1970 (UTC) of the few moments of a time, which then mark its axis."""
 
     @property
     def field(self) -> str:
@@ -65,16 +68,26 @@ def _channel(place: int, name: str, values: list[Any], type_: str) -> Channel:
     role: Role = "time" if time else _role(name, present, type_)
     texts = {str(value) for value in present} if role != "none" else set()
     longest = max(map(len, texts), default=0)
-    title = name.strip() or f"column {place + 1}"
+    title = _title(name) or f"column {place + 1}"
     missing = len(values) - len(present)
-    return Channel(place, title, role, len(texts), longest, missing, time, type_ == "boolean")
+    marks = ticks(texts) if time in ("year", "month", "date") else ()
+    return Channel(
+        place, title, role, len(texts), longest, missing, time, type_ == "boolean", marks
+    )
+
+
+def _title(name: str) -> str:
+    # Vega-Lite writes titles into expressions of Vega and forgets to escape the backslash.
+    shown = name.replace("\\", "\N{SET MINUS}")
+    return "".join(c if c.isprintable() else " " for c in shown).strip()
 
 
 def _time(name: str, present: list[Any], type_: str) -> TimeFormat | None:
     if not present:
         return None
     if type_ in ("date", "datetime"):
-        return "date"
+        is_time = all(is_moment(value) for value in present)
+        return ("date" if type_ == "date" else "datetime") if is_time else None
     if type_ == "text" and all(isinstance(v, str) and _MONTH.fullmatch(v) for v in present):
         return "month"
     if type_ == "text" and all(isinstance(v, str) and _YEAR.fullmatch(v) for v in present):

@@ -15,7 +15,12 @@ MEASURE, AMOUNT = "measure", "amount"
 """Fields of a chart of several numbers, whose data holds one row for each of them."""
 _AMOUNT: Spec = {"field": AMOUNT, "type": "quantitative", "title": "value"}
 _MEASURE_COLOUR: Spec = {"field": MEASURE, "type": "nominal", "title": None, "sort": None}
-_AXIS_FORMATS: dict[TimeFormat, str | None] = {"year": "%Y", "month": "%b %Y", "date": None}
+_AXIS_FORMATS: dict[TimeFormat, str | None] = {
+    "year": "%Y",
+    "month": "%b %Y",
+    "date": "%Y-%m-%d",
+    "datetime": None,
+}
 
 
 def big_number(channel: Channel, *, is_number: bool) -> Spec:
@@ -79,8 +84,10 @@ def points(x: Channel, y: Channel, colour: Channel | None) -> Spec:
 
 
 def _time(channel: Channel) -> Spec:
-    form = _AXIS_FORMATS[channel.time or "date"]
-    axis = {"axis": {"format": form}} if form else {}
+    # Without marks of its own the axis chooses days, months or years by the span.
+    form = _AXIS_FORMATS[channel.time or "datetime"] if channel.ticks else None
+    marked = {"values": list(channel.ticks)} if channel.ticks else {}
+    axis = {"axis": {"format": form, **marked}} if form else {}
     # Values are moments in UTC, or the axis would shift them by the reader's time zone.
     scale = {"scale": {"type": "utc"}}
     return {"field": channel.field, "type": "temporal", "title": channel.title, **axis, **scale}
