@@ -77,7 +77,7 @@ def _value(value: Any, channel: Channel) -> Any:
 def _number(value: Any) -> int | float | None:
     if not is_finite_number(value):
         return None
-    return float(value) if abs(value) > _LARGEST_EXACT else value  # type: ignore[no-any-return]
+    return float(value) if abs(value) > _LARGEST_EXACT else value
 
 
 def _short(text: str, longest: int) -> str:

@@ -5,9 +5,8 @@ AND terms take it seconds. So bytes, tokens and nesting are counted before it pa
 """
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
 
 from service.generation.quoting import with_text_in_double_quotes
 from service.text2sql.schema import Schema
@@ -34,11 +33,12 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
         if not is_bounded(sql, dialect):
             return None
         trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-        if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Values):
+        tree = trees[0] if len(trees) == 1 else None
+        if not isinstance(tree, exp.Query):
             return None
-        if not all(select.expressions for select in trees[0].find_all(exp.Select)):
+        if not all(select.expressions for select in tree.find_all(exp.Select)):
             return None  # sqlglot reads SELECT FROM t, SQLite does not
-        return with_text_in_double_quotes(trees[0], schema) if schema else trees[0]
+        return with_text_in_double_quotes(tree, schema) if schema else tree
     except (SqlglotError, RecursionError, ValueError):
         return None
 
