@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, on a socket in its folder, where its programs are at hand."""
+"""A PostgreSQL server of a test's own, on a socket, where its programs are at hand."""
 
 import csv
 import io
