@@ -14,9 +14,7 @@ from service.text2sql.schema import Schema
 MAX_BYTES = 20_000
 MAX_TOKENS = 3_000
 MAX_NESTING = 24
-"""Open parentheses and CASEs at one place."""
-MAX_PREFIXES = 24
-"""NOT, - and + in a row, each of which nests the tree by one."""
+"""Open parentheses and CASEs at one place; also NOT, -, + and ~ in a row, which nest as well."""
 
 _OPENS = {TokenType.L_PAREN, TokenType.CASE}
 _CLOSES = {TokenType.R_PAREN, TokenType.END}
@@ -27,7 +25,7 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
     """The tree of one query, or None if it is not one, cannot be parsed or is out of bounds.
 
     With the schema, "text" in double quotes that names no column becomes a string, as SQLite takes
-    it. Bounds: MAX_BYTES of UTF-8, MAX_TOKENS, MAX_NESTING, MAX_PREFIXES.
+    it. Bounds: MAX_BYTES of UTF-8, MAX_TOKENS, MAX_NESTING.
     """
     try:
         if not is_bounded(sql, dialect):
@@ -48,7 +46,7 @@ def is_bounded(sql: str, dialect: str = "sqlite") -> bool:
     if len(sql.encode("utf-8", "replace")) > MAX_BYTES:
         return False
     tokens = sqlglot.tokenize(sql, read=dialect)
-    return len(tokens) <= MAX_TOKENS and _nesting(tokens) <= MAX_NESTING + 1
+    return len(tokens) <= MAX_TOKENS and _nesting(tokens) <= MAX_NESTING
 
 
 def _nesting(tokens: list[Token]) -> int:
