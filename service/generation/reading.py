@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
 
-from service.generation.quoting import with_text_in_double_quotes
+from service.generation.quoting import mark_double_quotes, with_text_in_double_quotes
 from service.text2sql.schema import Schema
 
 MAX_BYTES = 20_000
@@ -36,7 +36,8 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
             return None
         if not all(select.expressions for select in tree.find_all(exp.Select)):
             return None  # sqlglot reads SELECT FROM t, SQLite does not
-        return with_text_in_double_quotes(tree, schema) if schema else tree
+        marked = mark_double_quotes(tree, sql)
+        return with_text_in_double_quotes(marked, schema) if schema else marked
     except (SqlglotError, RecursionError, ValueError):
         return None
 
