@@ -1,4 +1,4 @@
-"""Gold SQL with its database and schema: the demo's, and that of a data folder where there is one."""
+"""Gold SQL with its database and schema: the demo's, and that of a data folder if there is one."""
 
 import json
 import os

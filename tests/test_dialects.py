@@ -1,7 +1,8 @@
-"""SQL in other dialects: what is written, what is warned of, and rows where an engine is at hand."""
+"""SQL in other dialects: what is written, what is warned of, and the rows that DuckDB gives."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from service.generation.portability.rules import RULES
 from service.text2sql.schema import Column, Schema, Table
 from tests.fixtures_duckdb import bag, duck
 from tests.fixtures_gold import DATA, Gold, data_golds, demo_golds
+from tests.fixtures_postgres import missing, postgres
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "dialects.yaml").read_text())
 
@@ -127,6 +129,35 @@ def test_without_a_warning_published_gold_gives_the_same_rows_in_duckdb() -> Non
     silent, wrong = differing(published)
     assert wrong == []
     assert silent > 100
+
+
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_without_a_warning_the_demo_gives_the_same_rows_in_postgresql(tmp_path: Path) -> None:
+    golds = demo_golds(tmp_path)
+    silent, wrong = 0, []
+    with postgres() as server:
+        server.load(golds[0].database, golds[0].schema)
+        for gold in golds:
+            done = transpile(gold.sql, "postgres", gold.schema)
+            if done.sql is None or done.warnings:
+                continue
+            silent += 1
+            if as_texts(server.run(done.sql)) != as_texts(rows(gold)):
+                wrong.append(gold.sql)
+    assert wrong == []
+    assert silent > 25
+
+
+def as_texts(found: Sequence[Sequence[object]]) -> Counter[tuple[str, ...]]:
+    """Rows as psql writes them: NULL as an empty text; numbers by nine digits."""
+    return Counter(tuple(as_text(value) for value in row) for row in found)
+
+
+def as_text(value: object) -> str:
+    try:
+        return f"{float(str(value)):.9g}"
+    except ValueError:
+        return "" if value is None else str(value)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,14 @@ def test_what_is_too_deep_or_too_long_is_not_explained(sql: str) -> None:
     assert explain(sql, SHOP) is None
 
 
+def test_the_nesting_allowed_is_the_nesting_documented() -> None:
+    def nested(depth: int) -> str:
+        return "SELECT " + "(" * depth + "1" + ")" * depth
+
+    assert explain(nested(reading.MAX_NESTING), SHOP) is not None
+    assert explain(nested(reading.MAX_NESTING + 1), SHOP) is None
+
+
 def test_a_long_chain_within_bounds_is_explained_or_given_up_but_never_raises() -> None:
     for sql in (
         "SELECT name FROM customer WHERE " + " OR ".join(f"id = {n}" for n in range(700)),

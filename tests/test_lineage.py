@@ -136,6 +136,7 @@ def test_names_that_build_on_names_take_no_exponential_time() -> None:
     "sql",
     [
         "SELECT nothing FROM customer",
+        "SELECT `nothing` FROM customer",
         "SELECT name FROM nowhere",
         "SELECT id FROM customer JOIN orders ON customer_id = name",
         "SELECT value FROM json_each('[1]')",

@@ -1,7 +1,7 @@
 """Put the answer together from what the stages found. Pure."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.engine.base import Completions, EngineModel
 from service.generation.ask import Asked
@@ -134,7 +134,7 @@ def _with_query(
         columns=columns,
         explanation=explain(sql, schema),
         result=result,
-        chart=chart(result.columns, result.rows, result.types) if result else None,
+        chart=chart(result.columns, _values(result.rows), result.types) if result else None,
     )
 
 
@@ -159,8 +159,13 @@ def _result(checked: Checked, task: GenerateTask) -> ResultRows | None:
     if not task.execute or checked.rows is None:
         return None
     rows, names = list(checked.rows), list(checked.names)
-    types = column_types(names, rows, [None] * len(names))
+    types = column_types(names, _values(rows))
     return ResultRows(names, types, rows, len(rows), checked.truncated, checked.elapsed_ms)
+
+
+def _values(rows: list[list[Any]]) -> list[list[Any]]:
+    """The rows with a blob where the sandbox sent its hexadecimal digits."""
+    return [[b"" if isinstance(value, dict) else value for value in row] for row in rows]
 
 
 def _usage(completions: Completions, mended: Mended) -> Usage:

@@ -19,6 +19,7 @@ from service.text2sql.schema import Schema
 _NO_DATABASES = {"", "dax", "prql", "solr", "tableau"}
 DIALECTS = tuple(sorted(d.value for d in Dialects if d.value not in _NO_DATABASES))
 """sqlglot's names of the dialects that are offered."""
+_ROUNDS_DECIMALS_ONLY = ("postgres", "materialize", "risingwave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def known_dialect(dialect: str) -> str:
 def _checked(tree: exp.Query, target: str, schema: Schema | None) -> Transpiled:
     warnings = warnings_for(tree, target, schema)
     names = _names(tree)
-    written = _without_case(tree)
+    written = _rewritten(tree, target)
     try:
         text = written.sql(target, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
@@ -79,11 +80,18 @@ def _checked(tree: exp.Query, target: str, schema: Schema | None) -> Transpiled:
     return Transpiled(text, warnings)
 
 
-def _without_case(tree: exp.Query) -> exp.Query:
-    """LIKE as ILIKE, since SQLite's ignores case; sqlglot writes LOWER(...) where there is none."""
+def _rewritten(tree: exp.Query, target: str) -> exp.Query:
+    """What sqlglot carries over as it is, though the target means something else by it.
+
+    LIKE as ILIKE, since SQLite's ignores case (sqlglot writes LOWER where there is none); numbers
+    that PostgreSQL is to round to decimals as DECIMAL, since it rounds no others so.
+    """
     for like in list(tree.find_all(exp.Like)):
-        ilike = exp.ILike(**{name: value for name, value in like.args.items() if value})
-        like.replace(ilike)
+        like.replace(exp.ILike(**{name: value for name, value in like.args.items() if value}))
+    if target in _ROUNDS_DECIMALS_ONLY:
+        for rounded in list(tree.find_all(exp.Round)):
+            if rounded.args.get("decimals") is not None:
+                rounded.set("this", exp.cast(rounded.this.copy(), exp.DType.DECIMAL))
     return tree
 
 

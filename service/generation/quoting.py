@@ -9,11 +9,24 @@ from sqlglot import exp
 
 from service.text2sql.schema import Schema
 
+_DOUBLE = "double quotes"
 _ROW_NAMES = {"rowid", "oid", "_rowid_"}
 
 
+def mark_double_quotes(tree: exp.Query, sql: str) -> exp.Query:
+    """The same tree, its names in double quotes marked: sqlglot forgets which quotes they had.
+
+    Names in back quotes or square brackets are names alone, for SQLite too.
+    """
+    for name in tree.find_all(exp.Identifier):
+        start = name.meta.get("start")
+        if name.args.get("quoted") and start is not None and sql[start : start + 1] == '"':
+            name.meta[_DOUBLE] = True
+    return tree
+
+
 def with_text_in_double_quotes(tree: exp.Query, schema: Schema) -> exp.Query:
-    """The same tree with every quoted name that no column can have turned into a string."""
+    """The same tree with every marked name that no column can have turned into a string."""
     for column in list(tree.find_all(exp.Column)):
         if _is_quoted_alone(column) and not _may_be_a_column(column, tree, schema):
             column.replace(exp.Literal.string(column.name))
@@ -21,13 +34,12 @@ def with_text_in_double_quotes(tree: exp.Query, schema: Schema) -> exp.Query:
 
 
 def unsure_quotes(tree: exp.Query) -> Iterator[exp.Column]:
-    """Quoted names without a table, which SQLite takes for texts where no column has the name."""
+    """Marked names without a table, which SQLite takes for texts where no column has the name."""
     return (column for column in tree.find_all(exp.Column) if _is_quoted_alone(column))
 
 
 def _is_quoted_alone(column: exp.Column) -> bool:
-    name = column.this
-    return isinstance(name, exp.Identifier) and bool(name.args.get("quoted")) and not column.table
+    return bool(column.this.meta.get(_DOUBLE)) and not column.table
 
 
 def _may_be_a_column(column: exp.Column, tree: exp.Query, schema: Schema) -> bool:

@@ -5,19 +5,16 @@ AND terms take it seconds. So bytes, tokens and nesting are counted before it pa
 """
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
 
-from service.generation.quoting import with_text_in_double_quotes
+from service.generation.quoting import mark_double_quotes, with_text_in_double_quotes
 from service.text2sql.schema import Schema
 
 MAX_BYTES = 20_000
 MAX_TOKENS = 3_000
 MAX_NESTING = 24
-"""Open parentheses and CASEs at one place."""
-MAX_PREFIXES = 24
-"""NOT, - and + in a row, each of which nests the tree by one."""
+"""Open parentheses and CASEs at one place; also NOT, -, + and ~ in a row, which nest as well."""
 
 _OPENS = {TokenType.L_PAREN, TokenType.CASE}
 _CLOSES = {TokenType.R_PAREN, TokenType.END}
@@ -28,17 +25,19 @@ def read(sql: str, schema: Schema | None = None, dialect: str = "sqlite") -> exp
     """The tree of one query, or None if it is not one, cannot be parsed or is out of bounds.
 
     With the schema, "text" in double quotes that names no column becomes a string, as SQLite takes
-    it. Bounds: MAX_BYTES of UTF-8, MAX_TOKENS, MAX_NESTING, MAX_PREFIXES.
+    it. Bounds: MAX_BYTES of UTF-8, MAX_TOKENS, MAX_NESTING.
     """
     try:
         if not is_bounded(sql, dialect):
             return None
         trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-        if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Values):
+        tree = trees[0] if len(trees) == 1 else None
+        if not isinstance(tree, exp.Query):
             return None
-        if not all(select.expressions for select in trees[0].find_all(exp.Select)):
+        if not all(select.expressions for select in tree.find_all(exp.Select)):
             return None  # sqlglot reads SELECT FROM t, SQLite does not
-        return with_text_in_double_quotes(trees[0], schema) if schema else trees[0]
+        marked = mark_double_quotes(tree, sql)
+        return with_text_in_double_quotes(marked, schema) if schema else marked
     except (SqlglotError, RecursionError, ValueError):
         return None
 
@@ -48,7 +47,7 @@ def is_bounded(sql: str, dialect: str = "sqlite") -> bool:
     if len(sql.encode("utf-8", "replace")) > MAX_BYTES:
         return False
     tokens = sqlglot.tokenize(sql, read=dialect)
-    return len(tokens) <= MAX_TOKENS and _nesting(tokens) <= MAX_NESTING + 1
+    return len(tokens) <= MAX_TOKENS and _nesting(tokens) <= MAX_NESTING
 
 
 def _nesting(tokens: list[Token]) -> int:

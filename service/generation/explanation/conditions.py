@@ -1,4 +1,4 @@
-"""Conditions in words: comparisons, IN, BETWEEN, IS, EXISTS, NOT, AND and OR with their grouping."""
+"""Conditions in words: comparisons, IN, BETWEEN, IS, EXISTS, NOT, and AND, OR with grouping."""
 
 from collections.abc import Callable
 

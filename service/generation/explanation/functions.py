@@ -35,7 +35,8 @@ _DATE_PARTS = {
 def function(say: Say, node: exp.Expr) -> str | None:
     """The call in words, or None if it has none here."""
     if type(node) in _PHRASES and has_only(node, "this"):
-        return f"{_PHRASES[type(node)]} {_argument(say, node.this)}"
+        distinct = isinstance(node.this, exp.Distinct) and isinstance(node, exp.Min | exp.Max)
+        return f"{_PHRASES[type(node)]} {'of ' if distinct else ''}{_argument(say, node.this)}"
     if type(node) in _SUFFIXES and has_only(node, "this"):
         return f"{say.operand(node.this)} {_SUFFIXES[type(node)]}"
     words = _WORDS.get(type(node))
@@ -72,8 +73,8 @@ def _round(say: Say, node: exp.Expr) -> str | None:
         return None
     if digits is None:
         return f"{say.operand(node.this)} rounded to a whole number"
-    plural = "" if digits.name == "1" else "s"
-    return f"{say.operand(node.this)} rounded to {say.part(digits)} decimal{plural}"
+    many = say.part(digits)
+    return f"{say.operand(node.this)} rounded to {many} decimal{'' if many == '1' else 's'}"
 
 
 def _coalesce(say: Say, node: exp.Expr) -> str | None:

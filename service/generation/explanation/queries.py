@@ -66,6 +66,7 @@ def _listing(say: Say, node: exp.Select) -> str:
     if start is None:
         return what
     plain = all(isinstance(item, exp.Column | exp.Star) for item in node.expressions)
+    plain = plain and not any(isinstance(item.this, exp.Star) for item in node.expressions)
     of = "of" if plain and not node.args.get("joins") else "from"
     return f"{what} {of} {source(say, start.this)}"
 

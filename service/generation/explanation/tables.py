@@ -44,15 +44,16 @@ def joined(say: Say, join: exp.Join) -> str:
     on, using = join.args.get("on"), join.args.get("using")
     side, natural = join.side.upper(), join.method.upper() == "NATURAL"
     verb = f"{side.lower()} joins" if side else "joins"
-    is_every = on is None or (isinstance(on, exp.Boolean) and bool(on.this))
-    if is_every and not using and not natural:
+    if isinstance(on, exp.Boolean) and on.this:
+        on = None  # sqlglot's own, where there is none in the SQL
+    if on is None and not using and not natural:
         return f"{verb} every row with every row of {other}{_kept(side)}"
     if natural:
         said = "on all columns that have the same name in both"
     elif using:
         said = f"where both have the same {listed([identifier(name.name) for name in using])}"
     else:
-        said = f"where {say.condition(on)}"
+        said = f"where {say.condition(join.args['on'])}"
     return f"{verb} {other} {said}{_kept(side)}"
 
 

@@ -30,7 +30,7 @@ def value(say: Say, node: exp.Expr) -> str:
 
 def part(say: Say, node: exp.Expr) -> str:
     """The value, in brackets where its words would run into those around it."""
-    is_loose = isinstance(node, _LOOSE) or (is_condition(node) and not isinstance(node, exp.Paren))
+    is_loose = isinstance(node, _LOOSE) or is_condition(node)
     text = value(say, node)
     return f"({text})" if is_loose else text
 
@@ -39,7 +39,8 @@ def operand(say: Say, node: exp.Expr) -> str:
     """The value, in brackets unless it is one thing."""
     text = value(say, node)
     is_call = isinstance(node, exp.Anonymous) or text.startswith("`")
-    return text if isinstance(node, _TIGHT) or is_call else f"({text})"
+    is_one = isinstance(node, _TIGHT) and not is_condition(node)
+    return text if is_one or is_call else f"({text})"
 
 
 def _column(say: Say, node: exp.Column) -> str:

@@ -60,14 +60,11 @@ def text_with_number(tree: exp.Query, target: Target) -> Iterator[exp.Expr]:
     for node in tree.find_all(*_COMPARISONS):
         if {target.affinity(node.this), target.affinity(node.expression)} == {"text", "number"}:
             yield node
-    for node in tree.find_all(exp.In):
-        kinds = {target.affinity(value) for value in (node.this, *node.expressions)}
-        if {"text", "number"} <= kinds:
-            yield node
-    for node in tree.find_all(exp.Between):
-        kinds = {target.affinity(node.args[part]) for part in ("this", "low", "high")}
-        if {"text", "number"} <= kinds:
-            yield node
+    for choice in tree.find_all(exp.In, exp.Between):
+        bounds = [choice.args[part] for part in ("low", "high") if part in choice.args]
+        values = (choice.this, *choice.expressions, *bounds)
+        if {"text", "number"} <= {target.affinity(value) for value in values}:
+            yield choice
 
 
 def arithmetic_on_text(tree: exp.Query, target: Target) -> Iterator[exp.Expr]:

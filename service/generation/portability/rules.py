@@ -98,7 +98,7 @@ RULES = (
     Rule(
         "dates as texts",
         rows.dates_as_texts,
-        "SQLite keeps dates as texts and gives NULL for what is none; {to} may fail on them",
+        "dates are texts in SQLite, and what is none gives NULL; {to} may fail or format otherwise",
     ),
     Rule(
         "function",
