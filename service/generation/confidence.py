@@ -2,8 +2,8 @@
 
 The share of votes is mapped to the accuracy that was observed at that share on development data
 (confidence.json: which data, which model, how many questions), by isotonic regression (pool
-adjacent violators, Ayer et al. 1955), linear between its points. For a model that was not measured the share
-stands as it is, and says so.
+adjacent violators, Ayer et al. 1955), linear between its points. For a model that was not measured
+the share stands as it is, and says so.
 """
 
 import json
