@@ -73,6 +73,22 @@ def test_the_same_seed_gives_the_same_answers_whatever_else_is_under_way(
     assert engine.pid == pid
 
 
+def test_no_seed_and_no_temperature_ends_the_engine(real_engine: RealEngine) -> None:
+    runner, engine = real_engine
+    odd = [
+        *(Sampling(0.7, 2, seed=seed, n=3) for seed in (0, -1, 2**32, 2**63 - 1, -(2**63))),
+        *(Sampling(temperature, 2, seed=1) for temperature in (1e-9, 1e-3, 2.0)),
+    ]
+
+    async def run() -> list[Completions]:
+        return await asyncio.gather(*(engine.complete(ask("Hi"), one) for one in odd))
+
+    pid = engine.pid
+    assert len(runner.run(run())) == len(odd)
+    assert runner.run(engine.complete(ask("Hi"), Sampling(max_tokens=2))).completion_tokens
+    assert engine.pid == pid
+
+
 def test_log_probabilities_are_those_of_the_tokens(real_engine: RealEngine) -> None:
     runner, engine = real_engine
     answers = runner.run(engine.complete(ask("Say SELECT 1."), SEEDED))
