@@ -74,7 +74,8 @@ _QUIET: Any = _Quiet()
 
 async def _next(events: asyncio.Queue[_Event]) -> Any:
     try:
-        return await asyncio.wait_for(events.get(), _QUIET_S)
+        async with asyncio.timeout(_QUIET_S):  # wait_for may swallow a cancellation in Python 3.11
+            return await events.get()
     except TimeoutError:
         return _QUIET
 
