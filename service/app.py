@@ -10,15 +10,29 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service import __version__
-from service.api import audit, databases, errors, generate, health, train_jobs, verify, verify_batch
+from service.api import (
+    audit,
+    databases,
+    errors,
+    feedback,
+    generate,
+    health,
+    train_jobs,
+    verify,
+    verify_batch,
+)
 from service.api.auth import KeyGuard
 from service.api.deps import Parts
 from service.api.middleware import RequestContext
 from service.demo import build_demo
 from service.engine.base import Engine
-from service.engine.generator import Generator
 from service.engine.make import make_engine
 from service.errors import SettingsError
+from service.feedback.loop import FeedbackLoop
+from service.feedback.proof import Prover
+from service.feedback.store import FeedbackStore
+from service.generation.context import Contexts
+from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
 from service.jobs.launchers.local import LocalLauncher
@@ -32,6 +46,7 @@ from service.settings import Settings, load_settings
 from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.schema import SchemaCache
+from service.text2sql.value_index import ValueIndexes
 from service.text2sql.verifier import Verifier
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +71,8 @@ def create_app(
     app.add_middleware(  # the last one added is the outermost
         RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
     )
-    for part in (health, generate, verify, verify_batch, audit, train_jobs, databases):
+    routed = (health, generate, feedback, verify, verify_batch, audit, train_jobs, databases)
+    for part in routed:
         app.include_router(part.router)
     return app
 
@@ -87,10 +103,14 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         )
     )
     jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
+    remembered = await _start_feedback(stack, settings, Prover(registry, executor))
     engine = await _start_engine(stack, settings, say)
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
     stack.push_async_callback(copies.close)
+    indexes = ValueIndexes(settings.home_path, settings.index_path)
+    stack.push_async_callback(indexes.close)
+    contexts = Contexts(executor, registry, schemas, indexes)
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -99,10 +119,15 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         schemas=schemas,
         verifier=Verifier(registry, executor, settings.policy, copies),
         engine=engine,
-        generator=Generator(executor, registry, engine, schemas),
+        generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
+        feedback=remembered,
     )
+
+
+def _defaults(settings: Settings) -> Defaults:
+    return Defaults(settings.template, settings.values, settings.max_model_len)
 
 
 def _demo_folder(settings: Settings) -> Path:
@@ -132,6 +157,20 @@ async def _start_jobs(
     return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
 
 
+async def _start_feedback(
+    stack: AsyncExitStack, settings: Settings, prover: Prover
+) -> FeedbackLoop:
+    loop = FeedbackLoop(
+        FeedbackStore(settings.store_address),
+        prover,
+        keep=settings.keep_answers,
+        keep_s=settings.keep_answers_days * 86_400,
+    )
+    stack.push_async_callback(loop.close)
+    await loop.start()
+    return loop
+
+
 async def _start_engine(stack: AsyncExitStack, settings: Settings, say: Say) -> Engine:
     model = None
     if settings.engine == "local":
@@ -150,6 +189,10 @@ def _watch(parts: Parts) -> None:
     watch("verisql_workers_busy", "SQL workers with a task.", lambda: executor.busy)
     watch("verisql_workers_replaced", "SQL workers killed so far.", lambda: executor.replaced)
     watch("verisql_queue_length", "Tasks waiting for a worker.", lambda: executor.queued)
+    answers, known = parts.feedback.answers, parts.feedback.known
+    watch("verisql_answers_waiting", "Answers not yet stored.", lambda: answers.waiting)
+    watch("verisql_answers_dropped", "Answers never stored: too many.", lambda: answers.dropped)
+    watch("verisql_verified_queries", "Verified queries in memory.", lambda: len(known))
     watch(
         "verisql_engine_ready",
         "1 when the model answers.",

@@ -1,4 +1,4 @@
-"""The command line: verisql serve | ask | verify | eval | train | jobs."""
+"""The command line: serve | ask | verify | audit | eval | compare | train | jobs | feedback."""
 
 import json
 import sys
@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service import terminal
 from service.client import Client, ServiceError
+from service.commands.ask import ask
 from service.commands.audit import audit
-from service.commands.options import DEFAULT_METRICS, Key, Metrics, Url, address
+from service.commands.compare import compare_runs
+from service.commands.eval import evaluation
+from service.commands.feedback import feedback
+from service.commands.options import Key, Url, address
 from service.commands.verify import verify
-from service.demo import questions_path
 from service.errors import VeriSQLError
-from service.evaluation import Outcome, evaluate, report
 from service.settings import load_settings
-from service.text2sql.questions import read_questions
 
 app = typer.Typer(
     help="Answer questions with SQL, verify SQL by execution, train on the verdicts.",
@@ -28,9 +28,9 @@ app = typer.Typer(
 )
 jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
+app.add_typer(feedback, name="feedback")
 app.command()(audit)
 
-Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -59,55 +59,12 @@ def serve(
     run(load_settings(**{name: value for name, value in given.items() if value is not None}))
 
 
-@app.command()
-def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
-    db: Db,
-    evidence: Annotated[str, typer.Option(help="Knowledge that the question builds on.")] = "",
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
-    url: Url = None,
-    api_key: Key = None,
-) -> None:
-    """Turn a question into SQL, run it, show both."""
-    body = {"question": question, "db_id": db, "evidence": evidence, "execute": True}
-    with _client(url, api_key) as client:
-        answer = client.post("/generate", body | {"max_rows": max_rows})
-    terminal.show_answer(answer)
-    if answer["status"] != "ok" or not answer["candidates"][0]["valid"]:
-        raise typer.Exit(1)
-
-
+app.command()(ask)
 app.command()(verify)
 
 
-@app.command(name="eval")
-def evaluation(
-    file: Annotated[
-        Path | None, typer.Argument(help="Questions in BIRD's or Spider's format; default: demo.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
-    metric: Metrics = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Questions at a time.")] = 8,
-    output: Annotated[Path | None, typer.Option(help="Write every answer as JSON.")] = None,
-    url: Url = None,
-    api_key: Key = None,
-) -> None:
-    """Execution accuracy of the served model, per difficulty."""
-    questions = read_questions(file or questions_path())[:limit]
-    metrics = metric or DEFAULT_METRICS
-    with _client(url, api_key) as client, _progress() as bar:
-        task = bar.add_task("asking", total=len(questions), right=0)
-        right = 0
-
-        def done(outcome: Outcome) -> None:
-            nonlocal right
-            right += outcome.right(metrics[0])
-            bar.update(task, advance=1, right=right)
-
-        outcomes = evaluate(client, questions, metrics, concurrency, done)
-    if output:
-        output.write_text(json.dumps(report(outcomes, metrics), indent=1))
-    terminal.show_accuracy(outcomes, metrics)
+app.command(name="eval")(evaluation)
+app.command(name="compare")(compare_runs)
 
 
 @app.command()
@@ -182,12 +139,6 @@ def cancel(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
 
 def _client(url: str | None, api_key: str | None) -> Client:
     return Client(*address(url, api_key))
-
-
-def _progress() -> Progress:
-    right = TextColumn("{task.fields[right]} right")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), right)
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
 
 
 def _read_spec(path: Path | None) -> dict[str, Any]:

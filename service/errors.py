@@ -3,14 +3,18 @@
     VeriSQLError                    internal_error          500
       InvalidRequest                invalid_request         422  a field is wrong: param names it
         UnsupportedValue            unsupported_value       422  right kind, but not offered here
+        SqlRejected                 sql_rejected            422  SQL of feedback that does not run
         TooLarge                    too_large               413
       NotFound                      not_found               404
         UnknownDatabase             unknown_database        404
         UnknownJob                  unknown_job             404
         UnknownDataset              unknown_dataset         422
+        UnknownAnswer               unknown_answer          404  or no longer remembered
+        UnknownVerifiedQuery        unknown_verified_query  404
       Unauthorized                  unauthorized            401
       Conflict                      conflict                409
         InvalidTransition           invalid_transition      409
+        FeedbackOff                 feedback_off            409
       DatabaseUnusable              database_unusable       422  missing, corrupt or not SQLite
       ModelUnavailable              model_unavailable       422  no source has these weights
       NoDiskSpace                   no_disk_space           507
@@ -56,6 +60,12 @@ class UnsupportedValue(InvalidRequest):
     code = "unsupported_value"
 
 
+class SqlRejected(InvalidRequest):
+    """The SQL of feedback does not run on the database; the message is the engine's."""
+
+    code = "sql_rejected"
+
+
 class TooLarge(InvalidRequest):
     """The request is over a size limit of the server."""
 
@@ -89,6 +99,18 @@ class UnknownDataset(NotFound):
     http_status = 422
 
 
+class UnknownAnswer(NotFound):
+    """No answer is remembered under that request id."""
+
+    code = "unknown_answer"
+
+
+class UnknownVerifiedQuery(NotFound):
+    """No verified query has that id."""
+
+    code = "unknown_verified_query"
+
+
 class Unauthorized(VeriSQLError):
     """The API key is missing or wrong."""
 
@@ -107,6 +129,12 @@ class InvalidTransition(Conflict):
     """The job's state does not allow that action."""
 
     code = "invalid_transition"
+
+
+class FeedbackOff(Conflict):
+    """The service remembers no answers (VERISQL_KEEP_ANSWERS=0)."""
+
+    code = "feedback_off"
 
 
 class DatabaseUnusable(VeriSQLError):

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import SettingsError
+from service.errors import SettingsError, UnsupportedValue
 from service.sandbox.limits import Limits
 from service.text2sql.policy import Policy
+from service.text2sql.prompt import DEFAULT, Template
 from service.text2sql.types import FLAGS, Flag
 
 PREFIX = "VERISQL_"
@@ -43,6 +44,12 @@ class Settings(BaseSettings):
     data_dir: Annotated[
         str, Field(description="Folders with databases, `:` between them; the demo is built in.")
     ] = ""
+    values: Annotated[
+        bool, Field(description="Put values of the database that a question names into prompts.")
+    ] = True
+    index_dir: Annotated[
+        Path | None, Field(description="Folder of value indexes; default beside each database.")
+    ] = None
     max_request_mb: Annotated[
         int, Field(ge=1, le=1024, description="Largest request body, MiB.")
     ] = 64
@@ -74,6 +81,9 @@ class Settings(BaseSettings):
     max_audit_questions: Annotated[
         int, Field(ge=1, le=1_000_000, description="Questions in one /audit request.")
     ] = 20_000
+    audit_timeout_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Longest run of golds in /audit, seconds.")
+    ] = 1800.0
     query_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Processor time of one prediction, seconds.")
     ] = 30.0
@@ -90,11 +100,16 @@ class Settings(BaseSettings):
         Field(description="`local` starts vLLM, `url` uses one, `off`: a reward service alone."),
     ] = None
     engine_url: Annotated[
-        str | None, Field(description="An OpenAI-compatible server, e.g. `http://gpu:8001/v1`.")
+        str | None,
+        Field(description="OpenAI-compatible servers, comma separated, e.g. `http://gpu:8001/v1`."),
     ] = None
     engine_api_key: Annotated[str | None, Field(description="Bearer token for the engine URL.")] = (
         None
     )
+    tokenizer: Annotated[
+        str | None,
+        Field(description="Counts tokens for an engine URL: a model here or a `tokenizer.json`."),
+    ] = None
     model: Annotated[
         str, Field(description="A known model's name, a local folder, or a hub id at a revision.")
     ] = "qwen2.5-coder-0.5b-instruct"
@@ -110,13 +125,30 @@ class Settings(BaseSettings):
     generate_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest generation, seconds.")
     ] = 120.0
+    engine_first_token_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest wait for a stream's first token, seconds.")
+    ] = 60.0
+    engine_stall_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest silence of the model, seconds.")
+    ] = 30.0
     max_question_chars: Annotated[
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000
 
+    prompt_template: Annotated[
+        str, Field(description="How schema and question are written (prompts.md).")
+    ] = str(DEFAULT)
+
     store_url: Annotated[
-        str | None, Field(description="Job store; default a SQLite file in `<home>`.")
+        str | None,
+        Field(description="Store of jobs and feedback; default a SQLite file in `<home>`."),
     ] = None
+    keep_answers: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Answers kept for feedback; 0 turns it off.")
+    ] = 10_000
+    keep_answers_days: Annotated[
+        float, Field(gt=0, le=3650, description="Longest time that an answer is kept, days.")
+    ] = 30.0
     max_running_jobs: Annotated[
         int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
     ] = 1
@@ -136,7 +168,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        if (self.engine == "url") != bool(self.engine_url):
+        if (self.engine == "url") != bool(self.engine_urls):
             raise ValueError(
                 f"VERISQL_ENGINE={self.engine} contradicts VERISQL_ENGINE_URL="
                 f"{self.engine_url or '(unset)'}: `url` needs an address, the others take none"
@@ -146,7 +178,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
-        _ = self.policy
+        _ = self.policy, self.template
         return self
 
     @property
@@ -160,13 +192,18 @@ class Settings(BaseSettings):
         return _absolute("models_dir", self.models_dir or self.home_path / "models")
 
     @property
+    def index_path(self) -> Path | None:
+        """The folder of VERISQL_INDEX_DIR, expanded and absolute; None is beside each database."""
+        return _absolute("index_dir", self.index_dir) if self.index_dir else None
+
+    @property
     def runs_path(self) -> Path:
         """Where run directories of training jobs are kept."""
         return self.home_path / "runs"
 
     @property
     def store_address(self) -> str:
-        """SQLAlchemy URL of the job store."""
+        """SQLAlchemy URL of the store of jobs and feedback."""
         return self.store_url or f"sqlite+aiosqlite:///{self.home_path / 'verisql.db'}"
 
     @property
@@ -181,6 +218,18 @@ class Settings(BaseSettings):
         return frozenset(k.strip() for k in self.api_keys.split(",") if k.strip())
 
     @property
+    def engine_urls(self) -> list[str]:
+        """The addresses of VERISQL_ENGINE_URL; raises ValueError when one is given twice."""
+        urls = [url.strip() for url in (self.engine_url or "").split(",") if url.strip()]
+        roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
+        if twice := [url for i, url in enumerate(urls) if roots[i] in roots[:i]]:
+            raise ValueError(
+                f"{PREFIX}ENGINE_URL names {twice[0]} twice: give each address once, with a comma "
+                "between two"
+            )
+        return urls
+
+    @property
     def policy(self) -> Policy:
         """What the verifier does where a request does not say; raises ValueError."""
         names = frozenset(name.strip() for name in self.reject_flags.split(",") if name.strip())
@@ -191,6 +240,14 @@ class Settings(BaseSettings):
             )
         flags = cast(frozenset[Flag], names)
         return Policy(reject_flags=flags, cache_bytes=self.verdict_cache_mb * 2**20)
+
+    @property
+    def template(self) -> Template:
+        """The template of prompts; raises ValueError."""
+        try:
+            return Template.parse(self.prompt_template)
+        except UnsupportedValue as error:
+            raise ValueError(f"{PREFIX}PROMPT_TEMPLATE: {error}") from error
 
     @property
     def limits(self) -> Limits:

@@ -7,21 +7,35 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
-from service.evaluation import Outcome, accuracies
-
 
 def show_answer(answer: dict[str, Any]) -> None:
-    """The SQL and its rows."""
+    """The SQL, what it does, and its rows; or why there is none."""
     console = Console()
-    console.print(Syntax(answer["sql"] or "-- no SQL in the answer", "sql", word_wrap=True))
-    for candidate in answer["candidates"]:
-        if candidate["error"]:
-            console.print(candidate["error"], style="red", markup=False)
-    result = answer["result"]
-    if result:
-        _show_table(result["columns"], result["rows"])
-        more = " (more were cut)" if result["truncated"] else ""
-        console.print(f"{len(result['rows'])} rows{more} in {result['elapsed_ms']:.1f} ms")
+    if answer["clarification"]:
+        console.print(answer["clarification"], markup=False)
+        return
+    sql = answer["sql"] or answer["sqlite_sql"] or "-- no SQL in the answer"
+    console.print(Syntax(sql, "sql", word_wrap=True))
+    for line in filter(None, [answer["explanation"], _votes(answer), *answer["warnings"]]):
+        console.print(line, style="dim", markup=False)
+    if not answer["result"]:
+        for error in dict.fromkeys(c["error"] for c in answer["candidates"] if c["error"]):
+            console.print(error, style="red", markup=False)
+        return
+    _show_table(answer["result"]["columns"], answer["result"]["rows"])
+    more = " (more were cut)" if answer["result"]["truncated"] else ""
+    took = answer["result"]["elapsed_ms"]
+    console.print(f"{len(answer['result']['rows'])} rows{more} in {took:.1f} ms")
+
+
+def _votes(answer: dict[str, Any]) -> str | None:
+    if answer["verified"]:
+        return "People have confirmed this query for this question."
+    if answer["confidence"] is None:
+        return None
+    votes = max(candidate["votes"] for candidate in answer["candidates"])
+    sure = f"confidence {answer['confidence']:.2f}, {answer['confidence_basis']}"
+    return f"{votes} of {len(answer['candidates'])} candidates agree ({sure})."
 
 
 def show_verdicts(answer: dict[str, Any]) -> None:
@@ -34,19 +48,6 @@ def show_verdicts(answer: dict[str, Any]) -> None:
     _show_table(["status", "reward", *names, "sql", "message"], rows)
 
 
-def show_accuracy(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> None:
-    """A table for each metric, a line for each difficulty."""
-    for metric in metrics:
-        rows = [
-            [a.name, a.right, a.judged, f"{a.share:.1%}", "{:.1%} to {:.1%}".format(*a.interval)]
-            for a in accuracies(outcomes, metric)
-        ]
-        _show_table(["difficulty", "right", "judged", metric, "95 % interval"], rows)
-    masked = sum(outcome.masked for outcome in outcomes)
-    if masked:
-        Console().print(f"{masked} left out: their gold could not be run")
-
-
 def show_job(job: dict[str, Any]) -> None:
     """One job, field by field."""
     rows = [[name, value] for name, value in job.items() if value is not None]
@@ -57,6 +58,12 @@ def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
     """One line a job."""
     rows = [[j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"]] for j in jobs]
     _show_table(["id", "status", "progress", "name"], rows)
+
+
+def show_feedback(statements: Sequence[dict[str, Any]]) -> None:
+    """One line a statement."""
+    names = ["id", "request_id", "db_id", "rating", "question", "sql", "comment"]
+    _show_table(names, [[statement[name] for name in names] for statement in statements])
 
 
 def show_steps(steps: Sequence[dict[str, Any]]) -> None:

@@ -1,10 +1,12 @@
 """Model servers for tests: a double with faults to order, and a real vLLM with the 135M model."""
 
 import asyncio
+import itertools
 import json
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -21,27 +23,44 @@ from service.settings import load_settings
 SMALL_MODEL = "smollm2-135m-instruct"
 
 
+Text = str | Sequence[str] | Callable[[dict[str, Any], int], str]
+
+
 class EngineDouble:
     """An OpenAI-compatible server on loopback that says what it is told to say.
 
-    text       the completion's text; or a function from the request's body to the text
-    fault      (status, body) to answer instead, for completions and the list of models
-    fault_for  the same as a function of a completion's body; None is no fault
-    hang       never answer completions; `gone` is set once the caller has closed the connection
-    requests   bodies of the completions asked for
+    text          the completion's text; or one for each choice, in turn; or a function from the
+                  request's body and the index of the choice to the text
+    logprob       of every token, where asked for; or a function from a choice's text to that
+    cached_tokens as the usage tells them; None tells nothing
+    fault         (status, body) to answer instead, for completions and the list of models
+    fault_for     the same as a function of a completion's body; None is no fault
+    hang          never answer completions; `gone` is set once the caller has closed the connection
+    hang_after    the same in the middle of a stream, after that many pieces
+    break_after   close the connection after that many pieces of a stream
+    error_after   say `stream_error` after that many pieces of a stream
+    metrics       the text of /metrics; None is a 404
+    requests      bodies of the completions asked for
+    connections   how many were made so far
     """
 
-    def __init__(
-        self, text: str | Callable[[dict[str, Any]], str] = "SELECT 1", port: int = 0
-    ) -> None:
+    def __init__(self, text: Text = "SELECT 1", port: int = 0) -> None:
         self.text = text
+        self.logprob: float | Callable[[str], float] = -0.5
+        self.cached_tokens: int | None = None
         self.fault: tuple[int, str] | None = None
         self.fault_for: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
         self.hang = False
+        self.hang_after: int | None = None
+        self.break_after: int | None = None
+        self.error_after: int | None = None
+        self.stream_error = '{"error": {"message": "EngineCore encountered an issue", "code": 500}}'
         self.finish_reason = "stop"
+        self.metrics: str | None = None
         self.models = ["double"]
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.connections = 0
         self.asked = threading.Event()
         self.gone = threading.Event()
         self._http = _Server(("127.0.0.1", port), _handler(self))
@@ -68,16 +87,80 @@ class EngineDouble:
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """A chat completion as OpenAI writes it."""
-        text = self.text if isinstance(self.text, str) else self.text(body)
-        choice = {"message": {"content": text}, "finish_reason": self.finish_reason}
         return {
-            "choices": [choice],
-            "usage": {"prompt_tokens": 7, "completion_tokens": len(text.split())},
+            "choices": [
+                {
+                    "index": index,
+                    "message": {"role": "assistant", "content": text},
+                    "logprobs": self._logprobs(body, text, _pieces(text)),
+                    "finish_reason": self.finish_reason,
+                }
+                for index, text in enumerate(self._texts(body))
+            ],
+            "usage": self._usage(body),
         }
+
+    def chunks(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The same as a stream: a role, then piece by piece, the choices in turn."""
+        texts = self._texts(body)
+        for index in range(len(texts)):
+            yield _chunk(index, {"role": "assistant", "content": ""})
+        for index, piece in _in_turn([_pieces(text) for text in texts]):
+            told = self._logprobs(body, texts[index], [piece])
+            yield _chunk(index, {"content": piece}, told)
+        for index in range(len(texts)):
+            yield _chunk(index, {}, None, self.finish_reason)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            yield {"choices": [], "usage": self._usage(body)}
+
+    def _texts(self, body: dict[str, Any]) -> list[str]:
+        return [self._text(body, index) for index in range(body.get("n") or 1)]
+
+    def _text(self, body: dict[str, Any], index: int) -> str:
+        if isinstance(self.text, str):
+            return self.text
+        if isinstance(self.text, Sequence):
+            return self.text[index % len(self.text)]
+        return self.text(body, index)
+
+    def _logprobs(
+        self, body: dict[str, Any], text: str, pieces: Sequence[str]
+    ) -> dict[str, Any] | None:
+        if not body.get("logprobs"):
+            return None
+        one = self.logprob if isinstance(self.logprob, int | float) else self.logprob(text)
+        return {"content": [{"token": piece, "logprob": one} for piece in pieces]}
+
+    def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        said = sum(len(_pieces(text)) for text in self._texts(body))
+        known = self.cached_tokens is not None
+        details = {"prompt_tokens_details": {"cached_tokens": self.cached_tokens}} if known else {}
+        return {"prompt_tokens": 7, "completion_tokens": said} | details
+
+
+def _pieces(text: str) -> list[str]:
+    """What passes for tokens: each word with the blanks before it."""
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _in_turn(all_pieces: list[list[str]]) -> Iterator[tuple[int, str]]:
+    for row in itertools.zip_longest(*all_pieces):
+        yield from ((index, piece) for index, piece in enumerate(row) if piece is not None)
+
+
+def _chunk(
+    index: int,
+    delta: dict[str, Any],
+    logprobs: dict[str, Any] | None = None,
+    finish_reason: str | None = None,
+) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return {"choices": [choice | ({"logprobs": logprobs} if logprobs else {})]}
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Callers that go away in the middle of an answer are part of the tests."""
@@ -86,10 +169,17 @@ class _Server(ThreadingHTTPServer):
 def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            double.connections += 1
 
         def do_GET(self) -> None:
             if self.path == "/health":
                 self._send(200, "")
+            elif self.path == "/metrics":
+                self._send(404 if double.metrics is None else 200, double.metrics or "")
             elif double.fault:
                 self._send(*double.fault)
             else:
@@ -97,6 +187,9 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == "/tokenize":
+                self._tokenize(body)
+                return
             double.requests.append(body)
             double.headers.append({k.lower(): v for k, v in self.headers.items()})
             double.asked.set()
@@ -104,8 +197,41 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
                 self._hang()
             elif fault := double.fault or double.fault_for(body):
                 self._send(*fault)
+            elif body.get("stream"):
+                self._stream(body)
             else:
                 self._send(200, json.dumps(double.answer(body)))
+
+        def _tokenize(self, body: dict[str, Any]) -> None:
+            said = body.get("prompt") or "".join(m["content"] for m in body["messages"])
+            tokens = list(range(len(_pieces(said))))
+            told = {"count": len(tokens), "max_model_len": 4096, "tokens": tokens}
+            self._send(200, json.dumps(told))
+
+        def _stream(self, body: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            said = 0
+            for chunk in double.chunks(body):
+                if said == double.hang_after:
+                    self._hang()
+                    return
+                if said == double.break_after:
+                    self.close_connection = True
+                    return
+                if said == double.error_after:
+                    self._event(double.stream_error)
+                    break
+                self._event(json.dumps(chunk))
+                said += bool(chunk["choices"] and chunk["choices"][0]["delta"].get("content"))
+            self._event("[DONE]")
+            self.wfile.write(b"0\r\n\r\n")
+
+        def _event(self, data: str) -> None:
+            event = f"data: {data}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
 
         def _hang(self) -> None:
             self.connection.settimeout(30)

@@ -1,10 +1,12 @@
 """POST /generate through the real app, with a model server that says what it is told."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,18 +15,22 @@ from service.app import create_app
 from service.settings import load_settings
 from tests.conftest import SHOP
 from tests.fixtures_engine import EngineDouble
+from tests.test_api_errors import check_error
 
 ASK = {"question": "Who lives in Rome?", "db_id": "shop"}
 FIELDS = (
-    "status sql dialect candidates tables columns result chart clarification model prompt_sha256"
-    " usage latency_ms request_id"
+    "status sql dialect sqlite_sql candidates confidence confidence_basis verified"
+    " verified_query_id tables columns explanation result chart clarification repairs warnings"
+    " model database_sha256 template left_out values prompt_sha256 usage latency_ms debug"
+    " request_id"
 ).split()
+ROME = "```sql\nSELECT name FROM customer WHERE city = 'Rome'\n```"
 
 
 @pytest.fixture(scope="module")
 def double() -> Iterator[EngineDouble]:
     """One model server for the tests of this file."""
-    with EngineDouble("```sql\nSELECT name FROM customer WHERE city = 'Rome'\n```") as started:
+    with EngineDouble(ROME) as started:
         yield started
 
 
@@ -54,6 +60,7 @@ def test_the_answer_has_the_fields_of_the_contract(asking: TestClient) -> None:
     assert answer["model"] == {"name": "double", "revision": None, "adapter": None}
     assert answer["candidates"] == [
         {"sql": answer["sql"], "valid": True, "error": None, "votes": 1}
+        | {"mean_logprob": None, "repaired": 0}
     ]
 
 
@@ -99,3 +106,147 @@ def test_a_model_server_in_trouble_is_a_503_to_try_again(
     double.fault_for = lambda body: None
     assert (response.status_code, response.json()["error"]["code"]) == (503, "engine_unavailable")
     assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.fixture
+def says(double: EngineDouble) -> Iterator[EngineDouble]:
+    """The double, to be told what to say for one test."""
+    double.requests.clear()
+    yield double
+    double.text, double.logprob, double.hang = ROME, -0.5, False
+    double.fault_for = lambda body: None
+
+
+def test_candidates_of_one_call_vote_by_their_results(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = [
+        "SELECT name FROM customer WHERE city = 'Paris'",
+        "SELECT name FROM customer WHERE city = 'Rome' ORDER BY 1 DESC",
+        "SELECT nam FROM customer",
+        "SELECT name FROM customer WHERE city LIKE 'rome'",
+        "I do not know",
+    ]
+    answer = asking.post("/generate", json=ASK | {"n": 5, "execute": True}).json()
+    assert [c["votes"] for c in answer["candidates"]] == [1, 2, 0, 2, 0]
+    assert [c["valid"] for c in answer["candidates"]] == [True, True, False, True, False]
+    assert "no such column: nam" in answer["candidates"][2]["error"]
+    assert sorted(answer["result"]["rows"]) == [["Bob"], ["Dan"]]
+    assert answer["confidence"] == pytest.approx(0.4)
+    assert answer["confidence_basis"] == "share of votes, not calibrated for this model"
+    assert [(r["n"], r["logprobs"]) for r in says.requests] == [(5, True)]
+    assert says.requests[0]["temperature"] == 0.8
+
+
+def test_ties_go_to_the_more_probable(asking: TestClient, says: EngineDouble) -> None:
+    says.text = ["SELECT 1", "SELECT 2"]
+    says.logprob = lambda text: -0.1 if "2" in text else -0.7
+    answer = asking.post("/generate", json=ASK | {"n": 2}).json()
+    assert answer["sql"] == "SELECT 2"
+    logprobs = [c["mean_logprob"] for c in answer["candidates"]]
+    assert logprobs == pytest.approx([-0.7, -0.1])
+
+
+def test_without_a_vote_candidates_are_compiled_only(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = ["SELECT 1", "SELECT 1"]
+    answer = asking.post("/generate", json=ASK | {"n": 2, "vote": False}).json()
+    assert (answer["result"], answer["confidence"]) == (None, None)
+
+
+def test_several_candidates_at_temperature_zero_are_refused(asking: TestClient) -> None:
+    response = asking.post("/generate", json=ASK | {"n": 2, "temperature": 0})
+    message = check_error(response, 422, "invalid_request", "temperature")
+    assert "would be equal" in message
+
+
+def test_a_failing_query_goes_back_with_its_error(asking: TestClient, says: EngineDouble) -> None:
+    def text(body: dict[str, Any], index: int) -> str:
+        return ROME if len(body["messages"]) > 2 else "SELECT nam FROM customer"
+
+    says.text = text
+    answer = asking.post("/generate", json=ASK | {"repair": 3}).json()
+    assert answer["sql"] == "SELECT name FROM customer WHERE city = 'Rome'"
+    assert answer["repairs"] == [
+        {"candidate": 0, "sql": "SELECT nam FROM customer", "error": "no such column: nam"}
+    ]
+    assert answer["candidates"][0]["repaired"] == 1
+    assert "no such column: nam" in says.requests[-1]["messages"][-1]["content"]
+    assert answer["usage"]["prompt_tokens"] == 14
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_repair_is_bounded(asking: TestClient, says: EngineDouble, rounds: int) -> None:
+    says.text = "SELECT nam FROM customer"
+    answer = asking.post("/generate", json=ASK | {"repair": rounds}).json()
+    assert len(answer["repairs"]) == rounds
+    assert len(says.requests) == 1 + rounds
+    assert not answer["candidates"][0]["valid"]
+
+
+def test_debug_gives_what_went_to_the_model_and_came_back(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    debug = asking.post("/generate", json=ASK | {"debug": True}).json()["debug"]
+    assert debug == {"messages": says.requests[0]["messages"], "completions": [ROME]}
+
+
+def test_earlier_turns_reach_the_model(asking: TestClient, says: EngineDouble) -> None:
+    turn = {"question": "Who lives in Paris?", "sql": "SELECT 'an earlier query'"}
+    asking.post("/generate", json=ASK | {"history": [turn]})
+    sent = json.dumps(says.requests[0]["messages"])
+    assert "Who lives in Paris?" in sent
+    assert "an earlier query" in sent
+
+
+def test_another_dialect_is_translated_and_what_ran_is_kept(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = "SELECT name FROM customer WHERE name LIKE 'a%' LIMIT 1"
+    answer = asking.post("/generate", json=ASK | {"dialect": "tsql", "execute": True}).json()
+    assert "TOP 1" in answer["sql"]
+    assert answer["sqlite_sql"] == answer["candidates"][0]["sql"] == says.text
+    assert answer["result"]["rows"] == [["Ada"]]
+    assert answer["warnings"]
+
+
+def test_an_unknown_dialect_is_refused_before_the_model_is_asked(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    response = asking.post("/generate", json=ASK | {"dialect": "postgress"})
+    assert "postgres" in check_error(response, 422, "invalid_request", "dialect")
+    assert says.requests == []
+
+
+def test_a_stream_tells_stages_and_text_and_ends_with_the_answer(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    response = asking.post("/generate", json=ASK | {"stream": True, "execute": True})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = read_events(response.text)
+    stages = [data["stage"] for name, data in events if name == "stage"]
+    assert stages == ["schema", "generating", "executing"]
+    assert "".join(data["text"] for name, data in events if name == "text") == ROME
+    name, answer = events[-1]
+    assert (name, answer["status"], answer["request_id"]) == (
+        "done", "ok", response.headers["X-Request-ID"],
+    )  # fmt: skip
+    assert answer["result"]["rows"] == [["Bob"], ["Dan"]]
+
+
+def test_what_fails_before_the_stream_begins_has_its_own_status(asking: TestClient) -> None:
+    response = asking.post("/generate", json=ASK | {"db_id": "nope", "stream": True})
+    check_error(response, 404, "unknown_database", "db_id")
+
+
+def test_what_fails_in_the_stream_is_its_last_event(asking: TestClient, says: EngineDouble) -> None:
+    says.fault_for = lambda body: (500, "boom")
+    name, data = read_events(asking.post("/generate", json=ASK | {"stream": True}).text)[-1]
+    assert (name, data["error"]["code"]) == ("error", "engine_unavailable")
+
+
+def read_events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """(event, data) of a stream of server-sent events."""
+    frames = [dict(line.split(": ", 1) for line in f.split("\n")) for f in text.split("\n\n") if f]
+    return [(f["event"], json.loads(f["data"])) for f in frames]

@@ -28,8 +28,12 @@ ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELEC
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    root = tmp_path_factory.mktemp("audit")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def client(root: Path) -> Iterator[TestClient]:
     path = root / "data" / "shop" / "shop.sqlite"
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as connection:
@@ -79,7 +83,12 @@ def test_what_drops_a_question_and_what_is_slow_can_be_said(client: TestClient) 
     body = {"questions": [GOOD, BAD], "slow_s": 0, "drop": ["slow"], "against": [BAD]}
     report = client.post("/audit", json=body).json()
     assert [w["kinds"] for w in report["why"]] == [["slow"]]
-    assert report["rules"] == {"slow_s": 0.0, "gold_timeout_s": 1.0, "drop": ["slow"]}
+    assert report["rules"] == {
+        "slow_s": 0.0,
+        "gold_timeout_s": 1.0,
+        "time_limit_s": 1800.0,
+        "drop": ["slow"],
+    }
     assert report["cleaned"] == ["7"]
 
 
@@ -125,6 +134,41 @@ def test_a_bad_audit_request_is_named(
     client: TestClient, body: dict[str, Any], status: int, code: str, param: str | None
 ) -> None:
     check_error(client.post("/audit", json=body), status, code, param)
+
+
+@pytest.fixture(scope="module")
+def hurried(root: Path, client: TestClient) -> Iterator[TestClient]:
+    """As `client`, with one worker, and golds that may take longer than the whole audit."""
+    settings = load_settings(
+        home=root / "hurried",
+        data_dir=str(root / "data"),
+        engine="off",
+        workers=1,
+        gold_timeout_s=3600.0,
+        audit_timeout_s=3.0,
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as started:
+        yield started
+
+
+def test_what_an_audit_does_not_reach_is_said_and_is_not_among_the_fit(hurried: TestClient) -> None:
+    endless = {"db_id": "shop", "question": "For ever?", "SQL": ENDLESS}
+    absent = GOOD | {"db_id": "absent"}
+    later = GOOD | {"question": "How many, later?"} | {"SQL": "SELECT count(name) FROM customer"}
+    rows = [GOOD, absent, endless, later, {}]
+    answer = hurried.post("/audit", json={"questions": rows})
+    assert answer.status_code == 200, answer.text
+    report = answer.json()
+    assert [(f["kind"], f["row"]) for f in report["findings"]] == [
+        ("unknown_database", 1),
+        ("not_reached", 2),
+        ("not_reached", 3),
+        ("malformed", 4),
+    ]
+    assert report["cleaned"] == ["0"]
+    assert report["rules"]["time_limit_s"] == 3.0
+    again = hurried.post("/audit", json={"questions": [later]}).json()
+    assert (again["findings"], again["kept"]) == ([], 1)
 
 
 def test_an_audit_ends_with_its_caller(tmp_path: Path) -> None:

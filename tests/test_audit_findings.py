@@ -12,7 +12,7 @@ from service.audit.report import as_dict, as_json
 from service.audit.run import audit
 from service.audit.subject import Audit, Options
 from service.demo import build_demo, questions_path
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, TooLarge
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.questions import read_dataset
@@ -51,7 +51,8 @@ def test_each_fault_is_found_and_nothing_else(folder: Path) -> None:
 
 def test_every_kind_that_needs_no_second_dataset_has_a_case() -> None:
     tested = {kind for case in CASES for kind in case["kinds"]}
-    elsewhere = {"slow", "not_run", "unchecked", "leaked_database", "leaked_question"}
+    elsewhere = {"slow", "not_run", "not_reached", "unchecked"}
+    elsewhere |= {"leaked_database", "leaked_question"}
     assert tested == KINDS.keys() - elsewhere
 
 
@@ -137,3 +138,9 @@ def test_the_demo_has_one_gold_without_rows_and_no_other_fault(tmp_path: Path) -
     found = {name for names in kinds(done).values() for name in names}
     assert found == {"empty"}
     assert len(done.findings) == 1
+
+
+def test_an_audit_without_the_time_to_read_its_databases_says_how_to_go_on(shop: Path) -> None:
+    row = {"db_id": "shop", "question": "?", "SQL": "SELECT 1 FROM customer"}
+    with pytest.raises(TooLarge, match="verisql audit"):
+        run(subject([row], shop.parents[1]), options=Options(time_limit_s=1e-9))

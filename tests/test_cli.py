@@ -57,6 +57,17 @@ def test_ask_says_why_sql_does_not_run(service: Service, double: EngineDouble) -
     assert "no such column: nothing_here" in done.stdout
 
 
+def test_ask_shows_what_the_query_does_and_how_many_agree(
+    service: Service, double: EngineDouble
+) -> None:
+    double.text = [GOLD, GOLD, "SELECT 1"]
+    options = ("--db", "alpine_retail", "--n", "3", "--dialect", "tsql", "--url", service.url)
+    done = _verisql("ask", "How many stores?", *options)
+    assert done.returncode == 0, done.stderr
+    assert "Counts" in done.stdout or "number of" in done.stdout
+    assert "2 of 3 candidates agree" in " ".join(done.stdout.split())
+
+
 def test_verify_shows_a_line_for_each_prediction(service: Service) -> None:
     predictions = (GOLD, "SELECT 1", "DROP TABLE store")
     options = ("--db", "alpine_retail", "--gold", GOLD, "--url", service.url)
@@ -77,12 +88,12 @@ def test_eval_counts_right_answers_by_difficulty(
     ]
     (tmp_path / "q.json").write_text(json.dumps(rows))
     _answers(double, GOLD)
-    output = str(tmp_path / "out.json")
+    output = str(tmp_path / "out")
     arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output", output)
     done = _verisql(*arguments)
     assert done.returncode == 0, done.stderr
-    shown = json.loads(Path(output).read_text())["accuracy"]["bird_ex"]
-    assert [(a["difficulty"], a["right"], a["judged"]) for a in shown] == [
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [(a["name"], a["right"], a["judged"]) for a in summary["accuracy"]["bird_ex"]] == [
         ("simple", 1, 2), ("moderate", 1, 1), ("all", 2, 3),
     ]  # fmt: skip
     assert "66.7%" in done.stdout
@@ -95,14 +106,14 @@ def test_no_sql_is_not_right_though_the_gold_finds_nothing(
     gold = "SELECT 1 FROM store WHERE 0"
     rows = [{"db_id": "alpine_retail", "question": "a", "SQL": gold}]
     (tmp_path / "q.json").write_text(json.dumps(rows))
-    output = tmp_path / "out.json"
-    arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output", str(output))
+    arguments = ("eval", str(tmp_path / "q.json"), "--url", service.url, "--output")
     found = []
-    for text in ("I do not know.", f"```sql\n{gold}\n```"):
+    for name, text in (("a", "I do not know."), ("b", f"```sql\n{gold}\n```")):
         double.text = text
-        assert _verisql(*arguments).returncode == 0
-        report = json.loads(output.read_text())
-        found.append((report["answers"][0]["status"], report["accuracy"]["bird_ex"][-1]["right"]))
+        assert _verisql(*arguments, str(tmp_path / name)).returncode == 0
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        [status] = summary["statuses"]
+        found.append((status, summary["accuracy"]["bird_ex"][-1]["right"]))
     assert found == [("no_sql", 0), ("match", 1)]
 
 
@@ -146,8 +157,8 @@ def test_a_service_that_is_not_there_is_said() -> None:
     assert "verisql serve" in done.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("ask",), ("verify",), ("eval",), ("train",),
-                                     ("jobs",), ("jobs", "list")])  # fmt: skip
+@pytest.mark.parametrize("command", [(), ("serve",), ("ask",), ("verify",), ("eval",), ("compare",),
+                                     ("train",), ("jobs",), ("jobs", "list")])  # fmt: skip
 def test_help_explains_each_command(command: tuple[str, ...]) -> None:
     done = _verisql(*command, "--help")
     assert done.returncode == 0

@@ -5,34 +5,46 @@ import socket
 
 import pytest
 
-from service.engine.base import Completion
-from service.engine.client import EngineClient
+from service.engine.base import Completion, Completions, EngineModel, OnText, Sampling
+from service.engine.client import EngineClient, Patience, patience
 from service.errors import EngineTimeout, EngineUnavailable, TooLarge, VeriSQLError
 from tests.fixtures_engine import EngineDouble
 
 ASK = [{"role": "user", "content": "how many?"}]
 
 
-def complete(url: str, timeout_s: float = 10.0, api_key: str | None = None) -> Completion:
-    async def run() -> Completion:
-        client = EngineClient(url, timeout_s=timeout_s, api_key=api_key)
+MODEL = EngineModel("double")
+TEN_S = patience(10.0)
+SOME = Sampling(0.5, max_tokens=9, seed=3)
+
+
+def complete(
+    url: str,
+    waits: Patience = TEN_S,
+    sampling: Sampling = SOME,
+    on_text: OnText | None = None,
+    api_key: str | None = None,
+) -> Completions:
+    async def run() -> Completions:
+        client = EngineClient(url, waits, api_key=api_key)
         try:
-            return await client.complete("double", ASK, temperature=0.5, max_tokens=9, seed=3)
+            return await client.complete(MODEL, ASK, sampling, on_text)
         finally:
             await client.close()
 
     return asyncio.run(run())
 
 
-def failure(url: str, timeout_s: float = 10.0) -> VeriSQLError:
+def failure(url: str, waits: Patience = TEN_S, on_text: OnText | None = None) -> VeriSQLError:
     with pytest.raises(VeriSQLError) as caught:
-        complete(url, timeout_s)
+        complete(url, waits, on_text=on_text)
     return caught.value
 
 
 def test_a_completion_comes_back_with_its_usage(engine_double: EngineDouble) -> None:
     engine_double.text = "SELECT 2 + 2"
-    assert complete(engine_double.url) == Completion("SELECT 2 + 2", 7, 4, "stop")
+    choices = (Completion("SELECT 2 + 2", 4, "stop"),)
+    assert complete(engine_double.url) == Completions(choices, 7, 4, None, MODEL)
 
 
 def test_the_request_is_the_one_of_openai(engine_double: EngineDouble) -> None:
@@ -46,12 +58,12 @@ def test_the_request_is_the_one_of_openai(engine_double: EngineDouble) -> None:
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
 def test_the_address_may_end_in_v1_or_not(engine_double: EngineDouble, suffix: str) -> None:
     root = engine_double.url.removesuffix("/v1")
-    assert complete(root + suffix).text == "SELECT 1"
+    assert complete(root + suffix).choices[0].text == "SELECT 1"
 
 
 def test_a_null_text_is_an_empty_answer(engine_double: EngineDouble) -> None:
     engine_double.fault = (200, '{"choices": [{"message": {"content": null}}]}')
-    assert complete(engine_double.url) == Completion("", 0, 0, "stop")
+    assert complete(engine_double.url).choices == (Completion("", 0, "stop"),)
 
 
 def test_a_refused_connection_is_unavailable() -> None:
@@ -107,7 +119,7 @@ def test_a_prompt_over_the_context_is_too_large(engine_double: EngineDouble, bod
 
 def test_a_server_that_never_answers_times_out(engine_double: EngineDouble) -> None:
     engine_double.hang = True
-    error = failure(engine_double.url, timeout_s=0.2)
+    error = failure(engine_double.url, patience(0.2))
     assert isinstance(error, EngineTimeout)
     assert "0.2 s" in error.message
     assert engine_double.gone.wait(5)
@@ -117,8 +129,8 @@ def test_cancelling_closes_the_connection(engine_double: EngineDouble) -> None:
     engine_double.hang = True
 
     async def run() -> None:
-        client = EngineClient(engine_double.url, timeout_s=60)
-        call = asyncio.create_task(client.complete("double", ASK, temperature=0, max_tokens=9))
+        client = EngineClient(engine_double.url, patience(60))
+        call = asyncio.create_task(client.complete(MODEL, ASK, SOME))
         await asyncio.to_thread(engine_double.asked.wait, 5)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
@@ -130,7 +142,7 @@ def test_cancelling_closes_the_connection(engine_double: EngineDouble) -> None:
 
 def test_models_are_listed(engine_double: EngineDouble) -> None:
     async def run() -> list[str]:
-        client = EngineClient(engine_double.url, timeout_s=10)
+        client = EngineClient(engine_double.url, patience(10))
         try:
             return await client.models()
         finally:

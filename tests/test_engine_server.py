@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import EngineStatus
+from service.engine.base import EngineStatus, Sampling
+from service.engine.client import patience
 from service.engine.server import LocalEngine
+from service.engine.vigil import Vigilance
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable, TooLarge
 from service.models.registry import ServedModel
@@ -25,6 +27,15 @@ SERVES = """
 import sys, threading
 from tests.fixtures_engine import EngineDouble
 with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])):
+    threading.Event().wait()
+"""
+HANGS_AFTER_THE_WARM_UP = """
+import sys, threading
+from tests.fixtures_engine import EngineDouble
+with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])) as double:
+    def fault_for(body):
+        double.hang = len(double.requests) >= 2
+    double.fault_for = fault_for
     threading.Event().wait()
 """
 BROKEN = "print('INFO loading'); raise ValueError('no such model')"
@@ -67,7 +78,11 @@ class StandIn:
         self.says: list[str] = []
 
     def start(
-        self, script: str, start_timeout_s: float = 60, say: Callable[[str], None] | None = None
+        self,
+        script: str,
+        start_timeout_s: float = 60,
+        say: Callable[[str], None] | None = None,
+        idle_s: float = 60,
     ) -> LocalEngine:
         package = self.folder / "vllm" / "entrypoints" / "openai"
         package.mkdir(parents=True)
@@ -79,8 +94,9 @@ class StandIn:
             VllmOptions("cpu", 512, 2**20, self.folder),
             log_path=self.folder / "logs" / "engine.log",
             start_timeout_s=start_timeout_s,
-            generate_timeout_s=10,
+            waits=patience(10),
             say=say or self.says.append,
+            vigilance=Vigilance(0.05, silence_s=idle_s, idle_s=idle_s, probe_s=0.3),
             pause_s=0.01,
         )
         self.runner.run(self.engine.start())
@@ -97,13 +113,28 @@ async def there(path: Path) -> None:
             await asyncio.sleep(0.01)
 
 
+async def keep_asking(engine: LocalEngine) -> None:
+    """Until it fails, a minute at most."""
+    async with asyncio.timeout(60):
+        while True:
+            await engine.complete(ASK, Sampling(max_tokens=1))
+
+
+async def said(stand_in: "StandIn", words: str) -> None:
+    """Wait until the engine has said it, a minute at most."""
+    async with asyncio.timeout(60):
+        while not any(words in line for line in stand_in.says):
+            await asyncio.sleep(0.01)
+
+
 def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
     engine = stand_in.start(SERVES)
-    with pytest.raises(EngineUnavailable, match="not ready"):
-        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+    with pytest.raises(EngineUnavailable, match="not ready") as refused:
+        stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
+    assert refused.value.retry_after_s
     stand_in.wait("ready")
-    done = stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
-    assert done.text == "SELECT 1"
+    done = stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
+    assert done.choices[0].text == "SELECT 1"
     assert stand_in.says[-1].startswith("engine ready: tiny answers on http://127.0.0.1:")
 
 
@@ -118,13 +149,25 @@ def test_a_killed_server_is_started_again(stand_in: StandIn) -> None:
     assert any("ended with code 137" in line for line in stand_in.says)
 
 
+def test_a_server_that_hangs_is_started_again_and_its_callers_are_told(stand_in: StandIn) -> None:
+    engine = stand_in.start(HANGS_AFTER_THE_WARM_UP, idle_s=0)
+    stand_in.wait("ready")
+    first = [process.pid for process in family(engine)]
+    with pytest.raises(EngineUnavailable) as told:
+        stand_in.runner.run(keep_asking(engine))
+    assert told.value.retry_after_s
+    stand_in.runner.run(said(stand_in, "stopped answering; starting again"))
+    stand_in.wait("ready")
+    assert eventually_gone(first)
+
+
 def test_a_server_that_cannot_start_is_given_up_with_its_reason(stand_in: StandIn) -> None:
     engine = stand_in.start(BROKEN)
     stand_in.wait("failed")
     assert "ValueError: no such model" in engine.state.detail
     assert "given up after 4 failures" in engine.state.detail
     with pytest.raises(EngineUnavailable, match="no such model"):
-        stand_in.runner.run(engine.complete(ASK, temperature=0, max_tokens=1))
+        stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
 
 
 def test_a_server_that_is_never_ready_is_ended(stand_in: StandIn) -> None:
@@ -210,11 +253,8 @@ RealEngine = tuple[asyncio.Runner, LocalEngine]
 def test_the_real_engine_answers_the_same_twice(real_engine: RealEngine) -> None:
     runner, engine = real_engine
     for temperature, seed in ((0.0, None), (1.0, 7)):
-        ask = [
-            runner.run(engine.complete(ASK, temperature=temperature, max_tokens=16, seed=seed))
-            for _ in range(2)
-        ]
-        assert ask[0].text == ask[1].text
+        ask = [runner.run(engine.complete(ASK, Sampling(temperature, 16, seed))) for _ in range(2)]
+        assert ask[0].choices == ask[1].choices
         assert ask[0].completion_tokens > 0
 
 
@@ -223,9 +263,9 @@ def test_the_real_engine_refuses_what_is_over_its_context(real_engine: RealEngin
     runner, engine = real_engine
     long = [{"role": "user", "content": "word " * 3000}]
     with pytest.raises(TooLarge, match="context"):
-        runner.run(engine.complete(long, temperature=0, max_tokens=16))
+        runner.run(engine.complete(long, Sampling(max_tokens=16)))
     with pytest.raises(TooLarge, match="context"):
-        runner.run(engine.complete(ASK, temperature=0, max_tokens=4000))
+        runner.run(engine.complete(ASK, Sampling(max_tokens=4000)))
 
 
 @pytest.mark.engine
@@ -233,8 +273,8 @@ def test_the_real_engine_serves_many_at_once(real_engine: RealEngine) -> None:
     runner, engine = real_engine
 
     async def ask_all() -> list[str]:
-        calls = (engine.complete(ASK, temperature=0, max_tokens=8) for _ in range(20))
-        return [completion.text for completion in await asyncio.gather(*calls)]
+        calls = (engine.complete(ASK, Sampling(max_tokens=8)) for _ in range(20))
+        return [one.choices[0].text for one in await asyncio.gather(*calls)]
 
     assert len(set(runner.run(ask_all()))) <= 2  # batches may round differently
 
@@ -247,7 +287,7 @@ def test_the_real_engine_comes_back_after_its_worker_is_killed(real_engine: Real
     worker.send_signal(signal.SIGKILL)
     runner.run(until(engine, "starting", 60))
     runner.run(until(engine, "ready"))
-    assert runner.run(engine.complete(ASK, temperature=0, max_tokens=4)).text
+    assert runner.run(engine.complete(ASK, Sampling(max_tokens=4))).choices[0].text
     assert eventually_gone([process.pid for process in first])
 
 

@@ -62,7 +62,7 @@ def test_rows_and_bytes_are_cut_and_said_to_be(shop: Path) -> None:
         sql = "SELECT name FROM customer ORDER BY id"
         return [
             await executor.query(shop, sql, timeout_s=1, max_rows=2),
-            await executor.query(shop, sql, timeout_s=1, max_rows=9, max_bytes=8),
+            await executor.query(shop, sql, timeout_s=1, max_rows=9, max_bytes=20),
             await executor.query(shop, sql, timeout_s=1, max_rows=4),
         ]
 
@@ -70,6 +70,23 @@ def test_rows_and_bytes_are_cut_and_said_to_be(shop: Path) -> None:
     assert (by_rows.rows, by_rows.truncated) == ([["Ada"], ["Bob"]], True)
     assert (by_bytes.rows, by_bytes.truncated) == ([["Ada"]], True)
     assert (len(whole.rows), whole.truncated) == (4, False)
+
+
+def test_the_names_of_columns_and_what_json_makes_of_letters_count_as_bytes(shop: Path) -> None:
+    def named(columns: int, letters: int) -> str:
+        repeated = ", ".join(["t.*"] * columns)
+        return f"""WITH t AS (SELECT 1 AS "{"n" * letters}") SELECT {repeated} FROM t"""
+
+    async def use(executor: Executor) -> list[Any]:
+        sqls = [named(2000, 1000), named(2000, 100_000), named(1, 100_000)]
+        sqls += ["SELECT replace(hex(zeroblob(300000)), '0', char(8364))"]
+        found = [await _query(executor, shop, sql) for sql in sqls]
+        assert await _honest(executor, shop)
+        assert executor.replaced == 0
+        return [(result.status, len(result.rows), result.truncated) for result in found]
+
+    too_large = ("too_large", 0, False)
+    assert _run(use) == [too_large, too_large, ("ok", 1, False), ("ok", 0, True)]
 
 
 HOSTILE = {

@@ -27,6 +27,8 @@ APART = [
     ("SELECT 'a", "SELECT 'A'"),
     ("SELECT [a]", "SELECT [A]"),
     ("SELECT 1", "SELECT 1" + " " * 100_000),
+    ("EXPLAIN QUERY PLAN SELECT 1 FROM t AS x", "EXPLAIN QUERY PLAN SELECT 1 FROM t AS X"),
+    (" ;\nexplain query plan select 1 from T", " ;\nexplain query plan select 1 from t"),
     ("SELECT 1. e5, 'x'", "SELECT 1.e5, 'x'"),
     ("select 'a'", ".select .\0'a'\0."),
 ]

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Engine, EngineStatus
-from service.engine.generator import GenerateAnswer, GenerateTask, Generator
-from service.engine.remote import OffEngine, RemoteEngine
+from service.engine.base import Engine, EngineStatus, Sampling
+from service.engine.client import patience
+from service.engine.off import OffEngine
+from service.engine.remote import RemoteEngine
 from service.engine.server import LocalEngine
 from service.errors import (
     DatabaseUnusable,
@@ -21,14 +22,25 @@ from service.errors import (
     UnknownDatabase,
     VeriSQLError,
 )
+from service.generation.context import Contexts
+from service.generation.generator import Defaults, Generator
+from service.generation.task import GenerateAnswer, GenerateTask
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.prompt import Template
 from service.text2sql.schema import SchemaCache
 from tests.fixtures_engine import EngineDouble
 
 TOO_LONG = '{"error": {"message": "This model\'s maximum context length is 4096 tokens."}}'
 LIMITS = Limits(query_timeout_s=0.5)
+
+
+class NoneVerified:
+    """As before any feedback."""
+
+    async def verified(self, *_: object) -> None:
+        """Nothing."""
 
 
 @asynccontextmanager
@@ -38,7 +50,7 @@ async def remote(double: EngineDouble) -> Any:
         double.url,
         api_key=None,
         preferred="double",
-        generate_timeout_s=10,
+        waits=patience(10),
         say=lambda line: None,
         probe_s=0.02,
     )
@@ -58,7 +70,9 @@ async def reach(engine: Engine, status: EngineStatus) -> None:
 
 async def generate(registry: DatabaseRegistry, engine: Engine, **task: Any) -> GenerateAnswer:
     async with Executor(workers=1, limits=LIMITS) as executor:
-        generator = Generator(executor, registry, engine, SchemaCache())
+        contexts = Contexts(executor, registry, SchemaCache(), None)
+        defaults = Defaults(Template.parse("ddl"), values=False, context_tokens=4096)
+        generator = Generator(executor, contexts, engine, NoneVerified(), defaults)
         given = {"question": "How many customers?", "db_id": "shop"} | task
         return await generator.generate(GenerateTask(**given))
 
@@ -161,11 +175,11 @@ def test_examples_go_first_when_the_context_is_too_short(
     assert "'Paris'" not in json.dumps(engine_double.requests[-1])
 
 
-def test_a_schema_over_the_context_is_refused_never_cut(
+def test_what_never_fits_is_refused(
     registry: DatabaseRegistry, engine_double: EngineDouble
 ) -> None:
     engine_double.fault_for = lambda body: (400, TOO_LONG) if body["max_tokens"] > 9 else None
-    with pytest.raises(TooLarge, match="even without example values") as caught:
+    with pytest.raises(TooLarge, match="do not fit into the model") as caught:
         answer(registry, engine_double)
     assert caught.value.param == "db_id"
 
@@ -213,7 +227,7 @@ def test_a_remote_server_that_is_not_there_says_so() -> None:
             "http://127.0.0.1:9",
             api_key=None,
             preferred="x",
-            generate_timeout_s=1,
+            waits=patience(1),
             say=lambda line: None,
         )
         await engine.start()
@@ -221,7 +235,7 @@ def test_a_remote_server_that_is_not_there_says_so() -> None:
             while engine.state.status == "starting":
                 await asyncio.sleep(0.01)
             with pytest.raises(EngineUnavailable) as caught:
-                await engine.complete([], temperature=0, max_tokens=1)
+                await engine.complete([], Sampling(max_tokens=1))
             return caught.value
         finally:
             await engine.close()

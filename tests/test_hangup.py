@@ -110,3 +110,14 @@ def test_a_completion_ends_with_its_caller(service: Service, double: EngineDoubl
     double.hang = False
     body = {"question": "How many stores?", "db_id": "alpine_retail"}
     assert httpx.post(f"{service.url}/generate", json=body, timeout=60).json()["sql"] == "SELECT 1"
+
+
+def test_a_stream_ends_with_its_caller(service: Service, double: EngineDouble) -> None:
+    double.hang = True
+    double.gone.clear()
+    body = {"question": "?", "db_id": "alpine_retail", "stream": True}
+    _give_up_on(f"{service.url}/generate", body)
+    assert double.gone.wait(60)
+    double.hang = False
+    answer = httpx.post(f"{service.url}/generate", json=body, timeout=60).text
+    assert "event: done" in answer

@@ -26,6 +26,14 @@ def test_as_many_prompts_as_the_limit_allows_can_be_asked(steps: int, per_step: 
         JobSpec.model_validate(spec | {"hyperparameters": chosen, "max_steps": steps + 1})
 
 
+def test_a_jobs_template_is_pinned_to_its_version() -> None:
+    spec = {"base_model": "m", "train_data": "demo"}
+    chosen = JobSpec.model_validate(spec | {"hyperparameters": {"template": "m_schema"}})
+    assert chosen.hyperparameters.template == "m_schema-v1"
+    with pytest.raises(ValidationError, match="'m_schema-v0' is not a prompt template; known: ddl"):
+        JobSpec.model_validate(spec | {"hyperparameters": {"template": "m_schema-v0"}})
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"

@@ -20,7 +20,8 @@ from service.errors import (
 )
 from service.jobs.job import new_job_id
 from service.jobs.rundir import RunError
-from service.jobs.store import SCHEMA_VERSION, JobStore
+from service.jobs.store import JobStore
+from service.storage import SCHEMA_VERSION
 from tests.fixtures_jobs import new_job, store_at
 
 T = TypeVar("T")

@@ -109,7 +109,9 @@ def test_a_group_keeps_its_place_when_its_worker_is_replaced(registry: DatabaseR
 def test_the_time_for_a_group_is_bounded_and_the_rest_may_come_again(
     registry: DatabaseRegistry,
 ) -> None:
-    limits = Limits(query_timeout_s=0.5, group_timeout_s=0.8, kill_grace_s=0.1)
+    # By the clock a statement has three times its limit: the first one always ends in time, all
+    # together need at least 4 s of the processor.
+    limits = Limits(query_timeout_s=0.2, group_timeout_s=2, kill_grace_s=0.1)
     endless = [SLOW.replace("1000000000", str(10**12 + n)) for n in range(20)]
 
     async def use(_executor: Executor, verifier: Verifier) -> VerifyReport:
@@ -118,7 +120,9 @@ def test_the_time_for_a_group_is_bounded_and_the_rest_may_come_again(
 
     statuses = [verdict.status for verdict in _run(registry, use, limits).verdicts]
     assert statuses[:2] == ["match", "timeout"]
-    assert set(statuses[3:]) == {"infra_error"}
+    judged = statuses.index("infra_error")
+    assert set(statuses[1:judged]) == {"timeout"}
+    assert set(statuses[judged:]) == {"infra_error"}
 
 
 def test_golds_that_are_too_large_together_are_golds_at_fault(registry: DatabaseRegistry) -> None:

@@ -1,6 +1,7 @@
 """Statements with the same compiled program: which are, which are not, and what is not run then."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from service.sandbox.gold import Gold, run_gold
 from service.sandbox.limits import Limits
 from service.sandbox.plan import Run, plan
-from service.sandbox.program import KnownPrograms, program_of
+from service.sandbox.program import KnownPrograms, program_of, shortened
 from service.sandbox.sqlite import Connection
 from tests.arena import write_database
 from tests.conftest import SHOP
@@ -57,6 +58,32 @@ def test_what_may_change_the_rows_makes_another_program(
     first, second = program_of(connection, one), program_of(connection, other)
     assert None not in (first, second)
     assert first != second
+
+
+SHORTENED = {
+    "SELECT 1, 0x1f, 123456789012345": (),
+    "SELECT 1.5, .5, 5.e3, 1e-7, X'00'": ("1.5", ".5", "5.e3", "1e-7", "X'00'"),
+    "SELECT 1234567890123456, 1.": ("1234567890123456",),
+    "SELECT 1_234_567_890_123_456_789_012": ("1_234_567_890_123_456_789_012",),
+    "SELECT 12345678_901234567_8.5": ("12345678_901234567_8.5",),
+    "SELECT 1_0.2_5e1_0, 1_0e-1_0, 1_2.e3": ("1_0.2_5e1_0", "1_0e-1_0", "1_2.e3"),
+    "SELECT 1_000": (),
+}
+
+
+@pytest.mark.parametrize("sql", SHORTENED)
+def test_numbers_that_may_be_shown_shortened_are_found_with_separators_too(sql: str) -> None:
+    assert shortened(sql) == SHORTENED[sql]
+
+
+@pytest.mark.skipif(
+    sqlite3.sqlite_version_info < (3, 46), reason="this SQLite has no digit separators"
+)
+def test_numbers_with_separators_that_differ_late_make_two_programs(connection: Connection) -> None:
+    numbers = ("1_234_567_890_123_456_7.5", "1_234_567_890_123_456_7.75")
+    found = [program_of(connection, f"SELECT {n} FROM customer") for n in numbers]
+    assert None not in found
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("sql", CASES["none"])

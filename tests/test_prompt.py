@@ -1,136 +1,94 @@
-"""The prompt is a pure function of schema, question and evidence, and its text is fixed."""
+"""The prompt is a pure function of what it is built from, stable parts first."""
 
-import sqlite3
 from dataclasses import replace
 
 import pytest
 
-from service.text2sql.prompt import TEMPLATE, TEMPLATE_WITHOUT_EXAMPLES, Prompt, build_prompt
-from service.text2sql.schema import Column, ForeignKey, Schema, Table
+from service.text2sql.prompt import TEMPLATES, Template, Turn, build_prompt
+from service.text2sql.value_match import ValueMatch
+from tests.fixtures_prompt import CUSTOMER, SHOP, user
 
-CUSTOMER = Table(
-    "customer",
-    "table",
-    (
-        Column("id", "INTEGER", False, 1, (1, 2)),
-        Column("name", "TEXT", True, 0, ("Ada", "O'Neil")),
-        Column("city", "", False, 0),
-    ),
-)
-LINE = Table(
-    "order line",
-    "table",
-    (Column("a", "INT", True, 1, (1,)), Column("select", "INT", False, 2, (2.5,))),
-    (ForeignKey(("a",), "customer", ("id",)), ForeignKey(("select",), "elsewhere", ())),
-)
-SCHEMA = Schema("shop", (CUSTOMER, LINE))
-
-EXPECTED = """\
-CREATE TABLE customer (
-  id INTEGER PRIMARY KEY, -- e.g. 1, 2
-  name TEXT NOT NULL, -- e.g. 'Ada', 'O''Neil'
-  city
-);
-
-CREATE TABLE "order line" (
-  a INT NOT NULL, -- e.g. 1
-  "select" INT, -- e.g. 2.5
-  PRIMARY KEY (a, "select"),
-  FOREIGN KEY (a) REFERENCES customer (id),
-  FOREIGN KEY ("select") REFERENCES elsewhere
-);
-
--- Using valid SQLite, answer the following question for the tables provided above.
--- Hint: Big means over 10.
--- How many customers
--- are big?
-"""
+TASK = "-- Using valid SQLite, answer the following question for the tables provided above.\n"
+VALUES = [
+    ValueMatch("customer", "city", "P", "paris", 0.9),
+    ValueMatch("order line", "sent", "2024-01-05", "january 5", 0.8),
+    ValueMatch("customer", "city", "R", "rome", 0.8),
+]
+TURNS = [Turn("How many customers?", "SELECT count(*)\nFROM customer")]
 
 
-def user(prompt: Prompt) -> str:
-    return prompt.messages[1]["content"]
-
-
-def test_the_users_message_is_the_schema_then_the_question() -> None:
-    prompt = build_prompt(SCHEMA, " How many customers\nare big? ", "Big means over 10.\n")
-    assert user(prompt) == EXPECTED
+def test_the_schema_comes_first_then_values_hint_and_question() -> None:
+    prompt = build_prompt(SHOP, " How many\nare big? ", "Big means over 10.\n", values=VALUES)
     assert [m["role"] for m in prompt.messages] == ["system", "user"]
+    assert user(prompt) == (
+        Template("ddl").render(SHOP) + "\n\n" + TASK + "-- Values in the database that the question"
+        " may mean: customer.city = 'P' or 'R'; \"order line\".sent = '2024-01-05'\n"
+        "-- Hint: Big means over 10.\n-- How many\n-- are big?\n"
+    )
+
+
+def test_earlier_turns_are_chat_turns_after_the_schema() -> None:
+    prompt = build_prompt(SHOP, "And in Paris?", "a hint", values=VALUES[:1], history=TURNS)
+    first = build_prompt(SHOP, "How many customers?")
+    assert prompt.messages[:2] == first.messages
+    assert prompt.messages[2:] == [
+        {"role": "assistant", "content": "```sql\nSELECT count(*)\nFROM customer\n```"},
+        {
+            "role": "user",
+            "content": "-- Now answer this question, which may refer to the earlier ones and their"
+            " queries.\n-- Values in the database that the question may mean: customer.city = 'P'\n"
+            "-- Hint: a hint\n-- And in Paris?\n",
+        },
+    ]
+
+
+def test_a_conversation_grows_at_its_end_alone() -> None:
+    second = Turn("And in Paris?", "SELECT 2")
+    shorter = build_prompt(SHOP, second.question, history=TURNS)
+    longer = build_prompt(SHOP, "And in Rome?", history=[*TURNS, second])
+    assert longer.messages[: len(shorter.messages)] == shorter.messages
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_questions_on_one_database_share_all_up_to_what_depends_on_them(name: str) -> None:
+    template = Template.parse(name)
+    first = build_prompt(SHOP, "How many?", template=template)
+    second = build_prompt(SHOP, "Who?", "a hint", template=template, values=VALUES)
+    third = build_prompt(SHOP, "Whose?", template=template, history=TURNS)
+    stable = template.render(SHOP) + "\n\n" + TASK
+    assert first.messages[0] == second.messages[0] == third.messages[0]
+    for prompt in (first, second, third):
+        assert user(prompt).startswith(stable)
 
 
 def test_the_hash_of_this_prompt_never_changes_under_one_template_name() -> None:
-    prompt = build_prompt(SCHEMA, "How many?")
-    assert prompt.template == TEMPLATE == "ddl-v1"
-    assert prompt.sha256 == "b5c1ef962c8fa893cc932903624cb1d13e4280a48dcb174d617914efecd2c875"
+    prompt = build_prompt(SHOP, "How many?")
+    assert prompt.template == "ddl-v2+examples+descriptions"
+    assert prompt.sha256 == "1d35f536f4ed78567eb29b6c9941f72cde4f42824052562cdd3131edd8926ffa"
 
 
-def test_questions_on_one_database_share_a_prefix() -> None:
-    first, second = user(build_prompt(SCHEMA, "How many?")), user(build_prompt(SCHEMA, "Who?"))
-    schema = first[: first.index("-- Using")]
-    assert second.startswith(schema)
-    assert "How" not in schema
-
-
-def test_evidence_question_and_template_change_the_hash() -> None:
-    hashes = {
-        build_prompt(SCHEMA, "a").sha256,
-        build_prompt(SCHEMA, "b").sha256,
-        build_prompt(SCHEMA, "a", "hint").sha256,
-        build_prompt(SCHEMA, "a", examples=False).sha256,
-        build_prompt(Schema("other", (CUSTOMER,)), "a").sha256,
-    }
-    assert len(hashes) == 5
+def test_everything_that_changes_the_prompt_changes_its_hash() -> None:
+    prompts = [
+        build_prompt(SHOP, "a"),
+        build_prompt(SHOP, "b"),
+        build_prompt(SHOP, "a", "hint"),
+        build_prompt(SHOP, "a", values=VALUES),
+        build_prompt(SHOP, "a", history=TURNS),
+        build_prompt(replace(SHOP, tables=(CUSTOMER,)), "a"),
+        *(build_prompt(SHOP, "a", template=Template.parse(name)) for name in TEMPLATES[:-1]),
+    ]
+    hashes = {prompt.sha256 for prompt in prompts}
+    assert len(hashes) == len(prompts) - 1  # the default template is there twice
 
 
 def test_blank_evidence_is_no_evidence() -> None:
-    assert build_prompt(SCHEMA, "a", " \n").sha256 == build_prompt(SCHEMA, "a").sha256
+    assert build_prompt(SHOP, "a", " \n").sha256 == build_prompt(SHOP, "a").sha256
 
 
-def test_examples_can_be_left_out() -> None:
-    prompt = build_prompt(SCHEMA, "a", examples=False)
-    assert "e.g." not in user(prompt)
-    assert prompt.template == TEMPLATE_WITHOUT_EXAMPLES
+def test_without_a_budget_nothing_is_left_out() -> None:
+    assert not build_prompt(SHOP, "a").left_out.anything
 
 
-def test_a_line_break_cannot_leave_the_comment() -> None:
-    text = user(build_prompt(SCHEMA, "a\r\nDROP\x0bTABLE\u2028x"))
-    assert all(line.startswith("-- ") for line in text[text.index("-- Using") :].splitlines())
-
-
-def test_a_lone_surrogate_can_be_hashed() -> None:
-    assert build_prompt(SCHEMA, "a\ud800").sha256
-
-
-def test_the_schema_part_is_valid_sqlite() -> None:
-    odd = replace(CUSTOMER, name='sa"y', columns=(Column("a\tb", "", False, 0, ("x--y",)),))
-    text = user(build_prompt(Schema("s", (CUSTOMER, LINE, odd)), "a"))
-    sqlite3.connect(":memory:").executescript(text)
-
-
-def _keywords() -> list[str]:
-    words = (
-        "abort action after all analyze and as asc begin between by cascade case cast check collate"
-        " column commit conflict constraint create cross current current_date current_time"
-        " current_timestamp database default deferrable delete desc detach distinct do drop"
-        " each else end escape"
-        " except exists explain fail filter first following for foreign from full glob group"
-        " groups having if ignore immediate in index indexed initially inner insert instead"
-        " intersect into is isnull join key last left like limit match materialized natural no not"
-        " nothing notnull null nulls of offset on or order outer over partition plan pragma"
-        " preceding primary query raise range recursive references regexp reindex release rename"
-        " replace restrict returning right rollback row rows savepoint select set table temp then"
-        " ties to transaction trigger unbounded union unique update using vacuum values view"
-        " virtual when where window with without"
-    )
-    return words.split()
-
-
-@pytest.mark.parametrize("word", _keywords())
-def test_every_keyword_works_as_a_name(word: str) -> None:
-    table = Table(word, "table", (Column(word, "TEXT", False, 0),))
-    text = user(build_prompt(Schema("s", (table,)), "a"))
-    database = sqlite3.connect(":memory:")
-    database.executescript(text)
-    named = '"' + word + '"' if f'"{word}"' in text else word
-    database.execute(f"INSERT INTO {named} VALUES ('found')")
-    assert database.execute(f"SELECT {named} FROM {named}").fetchall() == [("found",)]
-    database.close()
+def test_very_long_values_are_cut() -> None:
+    long = ValueMatch("customer", "name", "x" * 1000, "x", 1.0)
+    assert "x" * 200 + "…'" in user(build_prompt(SHOP, "a", values=[long]))

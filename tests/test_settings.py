@@ -10,6 +10,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import PREFIX, load_settings, table
+from service.text2sql.prompt import DEFAULT
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[1]
         ({"ENGINE": "gpu"}, "VERISQL_ENGINE='gpu'"),
         ({"REJECT_FLAGS": "constant"}, "VERISQL_REJECT_FLAGS=constant: 'constant' is not a flag"),
         ({"REJECT_FLAGS": "coincidence,Typo"}, "'Typo' is not a flag; known: empty_equals_empty"),
+        ({"PROMPT_TEMPLATE": "xml"}, "VERISQL_PROMPT_TEMPLATE: 'xml' is not a prompt template"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(
@@ -41,6 +43,14 @@ def test_flags_to_reject_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch)
     assert load_settings().policy.reject_flags == frozenset()
     monkeypatch.setenv("VERISQL_REJECT_FLAGS", "constant_only, order_ignored,")
     assert load_settings().policy.reject_flags == {"constant_only", "order_ignored"}
+
+
+def test_the_prompts_template_may_be_named_without_its_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().template == DEFAULT
+    monkeypatch.setenv("VERISQL_PROMPT_TEMPLATE", "light+examples")
+    assert str(load_settings().template) == "light-v1+examples"
 
 
 def test_a_flag_that_is_not_known_stops_the_service_from_starting(tmp_path: Path) -> None:
@@ -109,3 +119,8 @@ def test_nothing_else_reads_a_variable_of_the_environment() -> None:
     }
     # child.py puts this project in front of the PYTHONPATH that it hands on.
     assert found <= {"service/settings.py", "service/models/child.py"}
+
+
+def test_value_indexes_lie_beside_their_databases_unless_a_folder_is_named(tmp_path: Path) -> None:
+    assert load_settings().index_path is None
+    assert load_settings(index_dir=tmp_path / "a" / ".." / "b").index_path == tmp_path / "b"

@@ -114,6 +114,10 @@ def test_tokens_tell_strings_names_and_numbers_apart() -> None:
     assert ("string", "'d''e'") in found
     assert ("number", "1.5e3") in found
     assert found[-4:] == [("word", "i"), ("sign", ">="), ("sign", "-"), ("number", ".5")]
+    number = "1_000 + 0xff_ff - 1_0.2_5e1_0, 7_, x_1, _1"
+    split = [token.text for token in tokens(number)]
+    assert split[:5] == ["1_000", "+", "0xff_ff", "-", "1_0.2_5e1_0"]
+    assert split[5:] == [",", "7", "_", ",", "x_1", ",", "_1"]
     assert [unquoted(text) for text in ('"b""c"', "'d''e'", "[f g]", "'open")] == [
         'b"c',
         "d'e",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.sandbox.limits import Limits
-from service.text2sql.prompt import TEMPLATE, TEMPLATE_WITHOUT_EXAMPLES, build_prompt
+from service.text2sql.prompt import DEFAULT, Template, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import read_schema
 from tests.fixtures_trainer import write_pets
@@ -69,9 +69,16 @@ def test_a_prompt_that_is_just_too_long_goes_without_example_values(
 ) -> None:
     full = prepare([question(GOOD)], verifier, words, 1000)
     bare = prepare([question(GOOD)], verifier, words, full.longest_prompt - 1)
-    assert full.templates == {TEMPLATE: 1}
-    assert bare.templates == {TEMPLATE_WITHOUT_EXAMPLES: 1}
+    assert full.templates == {str(DEFAULT): 1}
+    assert bare.templates == {"ddl-v2": 1}
     assert "e.g." not in bare.rows[0].prompt[-1]["content"]
+
+
+def test_rows_are_written_in_the_template_that_is_asked_for(verifier: VerifierThread) -> None:
+    template = Template.parse("light+examples")
+    prepared = prepare([question(GOOD)], verifier, words, 1000, template)
+    assert prepared.templates == {"light-v1+examples": 1}
+    assert "\npets(id* INTEGER [" in prepared.rows[0].prompt[-1]["content"]
 
 
 def test_a_question_on_an_unknown_database_is_left_out(verifier: VerifierThread) -> None:

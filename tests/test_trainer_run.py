@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.jobs.rundir import RunDir
-from service.text2sql.prompt import TEMPLATE
+from service.text2sql.prompt import DEFAULT
 from tests.fixtures_trainer import (
     bandit_model,
     make_run,
@@ -113,7 +113,7 @@ def adapter_weights(run: RunDir, step: int) -> dict[str, Any]:
 def test_a_manifest_says_what_the_checkpoint_was_made_from(trained: RunDir) -> None:
     manifest = json.loads((trained.checkpoints_path / "step_2" / "manifest.json").read_text())
     assert manifest["metrics"] == trained.metrics()[1]
-    assert manifest["prompt_templates"] == {TEMPLATE: 3}
+    assert manifest["prompt_templates"] == {str(DEFAULT): 3}
     assert len(manifest["base_weights_sha256"]) == 64
     assert manifest["job_id"] == "job_test"
 

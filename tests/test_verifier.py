@@ -186,3 +186,9 @@ def test_text_that_is_not_utf8_is_no_crash(invalid_text: DatabaseRegistry) -> No
     [report] = _verify(invalid_text, VerifyTask("latin", (sql,), (sql,)))
     assert report.gold.status == "gold_error"
     assert "UTF-8" in (report.gold.message or "")
+
+
+def test_a_plan_with_names_in_another_case_is_another_answer(registry: DatabaseRegistry) -> None:
+    plan = "EXPLAIN QUERY PLAN SELECT name FROM customer AS {}"
+    [report] = _verify(registry, _task(plan.format("x"), plan.format("X"), plan.format("x")))
+    assert [verdict.status for verdict in report.verdicts] == ["mismatch", "match"]

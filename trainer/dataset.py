@@ -8,7 +8,7 @@ from itertools import islice
 
 from service.errors import DatabaseUnusable, UnknownDatabase
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.prompt import Prompt, build_prompt
+from service.text2sql.prompt import DEFAULT, Prompt, Template, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import Schema, read_schema
 from service.text2sql.types import VerifyReport, VerifyTask
@@ -50,22 +50,25 @@ def prepare(
     verifier: VerifierThread,
     count_tokens: CountTokens,
     max_prompt_tokens: int,
+    template: Template = DEFAULT,
 ) -> Prepared:
     """Rows in the order of the questions; raises NoTrainingRows if none is left.
 
     Left out and counted: unknown_database, and golds that fail (gold_error), are slow
     (gold_timeout), find nothing (gold_empty: any wrong query that finds nothing would match) or do
     not match themselves (gold_unstable: random(), now); and prompts of more than
-    `max_prompt_tokens` (prompt_too_long), even without example values: a schema that is cut would
-    ask for the impossible.
+    `max_prompt_tokens` (prompt_too_long), even without descriptions and example values: a schema
+    that is cut would ask for the impossible.
     """
     known = [q for q in questions if _is_known(q.db_id, verifier.registry)]
     prepared = Prepared()
     prepared.dropped["unknown_database"] = len(questions) - len(known)
     sound = list(_sound(known, verifier, prepared.dropped))
     schemas = verifier.run(_schemas(sorted({q.db_id for q in sound}), verifier))
+    templates = template.shorter()
     for question in sound:
-        fitting = _fitting(schemas[question.db_id], question, count_tokens, max_prompt_tokens)
+        schema = schemas[question.db_id]
+        fitting = _fitting(schema, question, templates, count_tokens, max_prompt_tokens)
         if fitting is None:
             prepared.dropped["prompt_too_long"] += 1
             continue
@@ -127,11 +130,15 @@ def _gold_fault(report: VerifyReport) -> str | None:
 
 
 def _fitting(
-    schema: Schema, question: Question, count_tokens: CountTokens, max_tokens: int
+    schema: Schema,
+    question: Question,
+    templates: Sequence[Template],
+    count_tokens: CountTokens,
+    max_tokens: int,
 ) -> tuple[Prompt, int] | None:
-    """The prompt and its length; without example values where it is too long, as in serving."""
-    for examples in (True, False):
-        prompt = build_prompt(schema, question.question, question.evidence, examples=examples)
+    """The prompt and its length, in the first of the templates that is short enough."""
+    for template in templates:
+        prompt = build_prompt(schema, question.question, question.evidence, template=template)
         tokens = count_tokens(prompt.messages)
         if tokens <= max_tokens:
             return prompt, tokens

@@ -8,6 +8,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
+from service.text2sql.prompt import Template
 from service.text2sql.questions import read_questions
 from trainer.batching import Batching, plan
 from trainer.checkpoint import CheckpointKeeper, partial_path, rewind, weights_sha256
@@ -52,7 +53,8 @@ def _build(run: RunDir, request: RunRequest, verifier: VerifierThread, stopper: 
     config = load_config(request.base_model_path)
     limit = prompt_limit(config, chosen)
     questions = read_questions(request.train_data_path)
-    data = prepare(questions, verifier, token_counter(tokenizer), limit)
+    template = Template.parse(chosen.template)
+    data = prepare(questions, verifier, token_counter(tokenizer), limit, template)
     batching = _batching(request, data, config)
     _report(run, request, data, batching)
     reward = ExecutionReward(verifier.verify)

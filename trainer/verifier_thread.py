@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from service.sandbox.executor import Executor
@@ -37,12 +36,7 @@ class VerifierThread:
         self.run(self.executor.start())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.run(self.executor.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -78,7 +78,7 @@ async def audit(body: AuditBody, parts: PartsDep, request: Request) -> Response:
 
 
 async def _answer(body: AuditBody, parts: Parts) -> Response:
-    options = Options(body.slow_s, chosen(body.drop))
+    options = Options(body.slow_s, chosen(body.drop), parts.settings.audit_timeout_s)
     named = body.questions if body.dataset is None else body.dataset
     subject = await asyncio.to_thread(
         _subject, named, "questions" if body.dataset is None else "dataset", parts

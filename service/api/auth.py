@@ -1,8 +1,10 @@
 """Who may call: a bearer key where VERISQL_API_KEYS names any."""
 
+import hashlib
 import hmac
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import known_error
@@ -31,9 +33,29 @@ class KeyGuard:
         await answer(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        sent = given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
-        return any(hmac.compare_digest(sent, key) for key in self._keys)
+        sent = _sent(Headers(scope=scope))
+        if not any(hmac.compare_digest(sent, key) for key in self._keys):
+            return False
+        scope.setdefault("state", {})["caller"] = _fingerprint(sent)
+        return True
+
+
+def caller(request: Request) -> str | None:
+    """A fingerprint of the key that the request came with; None where no keys are set.
+
+    12 hexadecimal digits: they tell keys apart and do not give them away.
+    """
+    found: str | None = getattr(request.state, "caller", None)
+    return found
+
+
+def _sent(headers: Headers) -> bytes:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+
+
+def _fingerprint(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=6, person=b"verisql-key").hexdigest()
 
 
 def _is_open(scope: Scope) -> bool:

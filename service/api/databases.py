@@ -23,12 +23,16 @@ class DatabaseList(BaseModel):
 
 
 class DatabaseDetail(BaseModel):
-    """One database: its file's hash, its tables with columns, keys, row counts, examples."""
+    """One database: its file's hash, its tables with columns, keys, row counts, examples.
+
+    `warnings`: what could not be read of the files that describe it.
+    """
 
     db_id: str
     size_bytes: int
     sha256: str
     tables: list[Table]
+    warnings: list[str]
 
 
 @router.get("")
@@ -53,4 +57,5 @@ async def _describe(db_id: str, parts: Parts) -> DatabaseDetail:
         size_bytes=database.path.stat().st_size,
         sha256=sha256,
         tables=list(schema.tables),
+        warnings=list(schema.warnings),
     )

@@ -6,7 +6,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.engine.base import Engine
-from service.engine.generator import Generator
+from service.feedback.loop import FeedbackLoop
+from service.generation.generator import Generator
 from service.jobs.intake import Jobs
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
@@ -31,6 +32,7 @@ class Parts:
     generator: Generator
     jobs: Jobs
     supervisor: Supervisor
+    feedback: FeedbackLoop
 
 
 def get_parts(request: Request) -> Parts:

@@ -16,6 +16,8 @@ from service.errors import InvalidRequest, VeriSQLError
 from service.logs import request_id
 
 _LOG = logging.getLogger(__name__)
+INTERNAL = "an internal error; the log has it under this request_id"
+"""What a caller is told of an error that nobody raised on purpose."""
 _SHOWN_INPUT = 200  # characters of an offending value that are repeated to the caller
 
 
@@ -57,6 +59,14 @@ def error_body(code: str, message: str, param: str | None) -> bytes:
 def known_body(error: VeriSQLError) -> bytes:
     """The error body of an error that VeriSQL raises on purpose, as JSON."""
     return error_body(error.code, error.message, error.param)
+
+
+def any_body(error: Exception) -> bytes:
+    """The error body of any error, as JSON; one that is not raised on purpose is logged."""
+    if isinstance(error, VeriSQLError):
+        return known_body(error)
+    _LOG.error("unhandled error", exc_info=error)
+    return error_body(VeriSQLError.code, INTERNAL, None)
 
 
 def invalid(error: ValidationError) -> InvalidRequest:

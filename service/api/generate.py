@@ -1,4 +1,4 @@
-"""POST /generate: a question and a database in, SQL out."""
+"""POST /generate: a question and a database in, SQL out; with `stream` as server-sent events."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated
@@ -8,32 +8,80 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
-from service.api.deps import PartsDep
+from service.api.deps import Parts, PartsDep
+from service.api.events import EVENT_STREAM, event_stream
 from service.api.hangup import while_connected
-from service.engine.generator import GenerateAnswer, GenerateTask
 from service.errors import TooLarge
+from service.feedback.records import AnswerRecord
+from service.generation.stages import Report, unreported
+from service.generation.task import GenerateAnswer, GenerateTask
 from service.logs import request_id
 from service.settings import Settings
 from service.strict import StrictModel
+from service.text2sql.prompt import Turn
 
 router = APIRouter(tags=["generate"])
+
+_Question = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+
+
+class TurnBody(StrictModel):
+    """An earlier question of the conversation, and the SQL that answered it."""
+
+    question: _Question
+    sql: Annotated[str, StringConstraints(min_length=1)]
 
 
 class GenerateBody(StrictModel):
     """A question about one database."""
 
-    question: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+    question: _Question
     db_id: Annotated[str, Field(min_length=1, max_length=500)]
     evidence: Annotated[str, Field(description="Knowledge that the question builds on.")] = ""
-    temperature: Annotated[float, Field(ge=0, le=2, description="0 is greedy.")] = 0.0
+    dialect: Annotated[
+        str, Field(max_length=50, description="Of `sql` in the answer, by sqlglot's names.")
+    ] = "sqlite"
+    n: Annotated[int, Field(ge=1, le=64, description="Candidates, from one engine call.")] = 1
+    temperature: Annotated[
+        float | None,
+        Field(ge=0, le=2, description="0 is greedy; default 0, or 0.8 for several candidates."),
+    ] = None
     seed: Annotated[int | None, Field(ge=0, lt=2**31, description="Of the sampling.")] = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768, description="Longest answer.")] = 512
+    model: Annotated[
+        str | None, Field(max_length=500, description="A served model; default: the live one.")
+    ] = None
     execute: Annotated[bool, Field(description="Also run the query, and give its rows.")] = False
     max_rows: Annotated[int, Field(ge=1, le=10_000, description="Rows of the result.")] = 100
+    vote: Annotated[
+        bool, Field(description="Choose among several candidates by their results.")
+    ] = True
+    repair: Annotated[
+        int, Field(ge=0, le=5, description="Times that a failing candidate goes back.")
+    ] = 0
+    history: Annotated[
+        list[TurnBody], Field(max_length=20, description="Earlier turns, oldest first.")
+    ] = []
+    stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
+    template: Annotated[
+        str | None, Field(max_length=100, description="Prompt template; default: the setting.")
+    ] = None
+    values: Annotated[
+        bool | None, Field(description="Look words up in the database; default: the setting.")
+    ] = None
+    clarify: Annotated[
+        bool, Field(description="May answer with a question back, or that it cannot answer.")
+    ] = True
+    verified: Annotated[
+        bool, Field(description="May answer with the verified query of the same question.")
+    ] = True
+    debug: Annotated[bool, Field(description="Give the prompt and completions too.")] = False
 
     def task(self, settings: Settings) -> GenerateTask:
         """The generator's input; raises TooLarge over the server's bounds."""
-        for name, text in (("question", self.question), ("evidence", self.evidence)):
+        said = [("question", self.question), ("evidence", self.evidence)]
+        said += [(f"history.{n}", t.question + t.sql) for n, t in enumerate(self.history)]
+        for name, text in said:
             if len(text) > settings.max_question_chars:
                 raise TooLarge(
                     f"{name} has {len(text)} characters; this server takes "
@@ -46,26 +94,57 @@ class GenerateBody(StrictModel):
                 f"{settings.max_model_len} tokens (VERISQL_MAX_MODEL_LEN)",
                 param="max_tokens",
             )
-        return GenerateTask(**self.model_dump())
+        given = self.model_dump(exclude={"stream", "history"})
+        turns = tuple(Turn(turn.question, turn.sql) for turn in self.history)
+        return GenerateTask(**given, history=turns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateReply(GenerateAnswer):
     """The answer, under the request's id."""
 
     request_id: str
 
 
-@router.post("/generate", response_model=GenerateReply)
+@router.post(
+    "/generate",
+    response_model=GenerateReply,
+    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+)
 async def generate(body: GenerateBody, parts: PartsDep, request: Request) -> Response:
     """Turn a question into SQL, and with `execute` into rows.
 
     SQL that does not compile is still an answer: its candidate is not `valid` and says why. An
-    answer without SQL has the status `no_sql`. 503 while the model starts or is off.
+    answer without SQL has the status `no_sql`. 503 while the model starts or is off. With `stream`
+    the events are `stage`, `text`, and at last `done` with the answer or `error` with the one error
+    body; a caller that closes the connection stops the model.
     """
-    work = parts.generator.generate(body.task(parts.settings))
-    answer = await while_connected(request, work)
+    task = body.task(parts.settings)
+    if body.stream:
+        return await event_stream(request, lambda report: _reply(task, parts, report))
+    reply = await while_connected(request, _reply(task, parts))
+    return Response(reply, media_type="application/json")
+
+
+async def _reply(task: GenerateTask, parts: Parts, report: Report = unreported) -> bytes:
+    answer = await parts.generator.generate(task, report)
     parts.metrics.count_generation(answer)
+    parts.feedback.record(_record(task, answer))
     given = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    reply = GenerateReply(**given, request_id=request_id.get())
-    return Response(orjson.dumps(reply), media_type="application/json")
+    return orjson.dumps(GenerateReply(**given, request_id=request_id.get()))
+
+
+def _record(task: GenerateTask, answer: GenerateAnswer) -> AnswerRecord:
+    return AnswerRecord(
+        request_id=request_id.get(),
+        db_id=task.db_id,
+        database_sha256=answer.database_sha256,
+        question=task.question,
+        evidence=task.evidence,
+        sql=answer.sqlite_sql,
+        status=answer.status,
+        model=answer.model.adapter or answer.model.name,
+        prompt_sha256=answer.prompt_sha256,
+        verified_query_id=answer.verified_query_id,
+        follow_up=bool(task.history),
+    )

@@ -19,7 +19,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     nobody gets.
     """
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_hung_up(request))
+    watching = asyncio.create_task(hung_up(request))
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -34,6 +34,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
-async def _hung_up(request: Request) -> None:
+async def hung_up(request: Request) -> None:
+    """Returns once the caller has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

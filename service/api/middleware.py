@@ -8,7 +8,7 @@ import uuid
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import error_response
+from service.api.errors import INTERNAL, error_response
 from service.logs import request_id
 from service.metrics import Metrics
 
@@ -47,8 +47,7 @@ class RequestContext:
         except Exception:  # noqa: BLE001 - the process boundary: no traceback leaves the service
             _LOG.exception("unhandled error")
             if call.status == 0:
-                message = "an internal error; the log has it under this request_id"
-                response = error_response(500, "internal_error", message, None)
+                response = error_response(500, "internal_error", INTERNAL, None)
                 await response(scope, receive, call.send)
 
     def _record(self, call: "_Call", scope: Scope) -> None:

@@ -10,12 +10,12 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from service.api.deps import Parts, PartsDep
-from service.api.errors import ErrorBody, invalid, known_body
+from service.api.errors import ErrorBody, any_body, invalid
 from service.api.hangup import while_connected
 from service.api.verify import VerifyBody
-from service.errors import InvalidRequest, TooLarge, VeriSQLError
+from service.errors import InvalidRequest, TooLarge
 from service.strict import StrictModel
-from service.text2sql.batch import verify_each
+from service.text2sql.batch import Outcome, verify_each
 from service.text2sql.types import VerifyReport, VerifyTask
 
 router = APIRouter(tags=["verify"])
@@ -91,19 +91,26 @@ async def _results(items: list[Any], parts: Parts) -> AsyncGenerator[tuple[int, 
         try:
             tasks.append(_task(item, parts))
             places.append(place)
-        except VeriSQLError as error:
-            yield place, known_body(error)
+        except Exception as error:  # noqa: BLE001 - one item, whatever it is, must not end all
+            yield place, any_body(error)
     # Neighbours on the same database find it open.
     order = sorted(range(len(tasks)), key=lambda n: tasks[n].db_id)
     places, tasks = [places[n] for n in order], [tasks[n] for n in order]
     at_once = _AT_ONCE * parts.settings.workers
     async with aclosing(verify_each(parts.verifier.verify, tasks, at_once)) as finished:
         async for number, outcome in finished:
-            if isinstance(outcome, VeriSQLError):
-                yield places[number], known_body(outcome)
-            else:
-                parts.metrics.count_verdicts(outcome)
-                yield places[number], orjson.dumps(outcome)
+            yield places[number], _result(outcome, parts)
+
+
+def _result(outcome: Outcome, parts: Parts) -> bytes:
+    if isinstance(outcome, Exception):
+        return any_body(outcome)
+    try:
+        result = orjson.dumps(outcome)
+    except orjson.JSONEncodeError as error:
+        return any_body(error)
+    parts.metrics.count_verdicts(outcome)
+    return result
 
 
 def _task(item: Any, parts: Parts) -> VerifyTask:

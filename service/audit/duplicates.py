@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from service.audit.kinds import Finding
 from service.audit.normal import same_gold, same_question
-from service.audit.texts import counted
+from service.pages.texts import counted
 from service.sandbox.examining import Examined
 from service.text2sql.questions import Question
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from service.audit.kinds import Finding
-from service.audit.texts import counted, one_line
+from service.pages.texts import counted, one_line
 from service.sandbox.examining import Examined
 
 _BY_STATUS = {

@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
         Kind("timeout", True, "the gold does not end in time"),
         Kind("too_large", True, "the gold's result is larger than a verifier can keep"),
         Kind("not_run", True, "the gold could not be run for a reason that lies with the machine"),
+        Kind("not_reached", True, "the audit's time was over before the gold had been looked at"),
         Kind("slow", False, "the gold runs, but takes longer than the threshold"),
         Kind("nothing_read", True, "the gold reads no table: a constant answers the question"),
         Kind("empty", True, "the gold finds no rows: every wrong query that finds none matches"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from service.audit.report import Report
-from service.audit.texts import counted, cut, visible
+from service.pages.texts import counted, cut, visible
 
 _LISTED = 50  # findings of one kind; the JSON has them all
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&$])")

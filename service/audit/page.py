@@ -1,18 +1,13 @@
-"""An audit's report as one HTML page: no other file, no other host, nothing hostile gets through.
+"""An audit's report as one HTML page, safe whatever stands in the dataset."""
 
-Every text of the dataset is escaped, and a content security policy that knows the hashes of the
-page's own style and script lets nothing else run, should an escape ever be missed.
-"""
-
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator
-from html import escape
 from pathlib import Path
 
-from service.audit.pictures import Bar, bars
 from service.audit.report import Report
-from service.audit.texts import counted, visible
+from service.pages.bars import Bar, bars
+from service.pages.document import document, numbers, safe
+from service.pages.filtered import Choice, filtered, row
+from service.pages.texts import counted
 
 _HERE = Path(__file__).parent
 _LISTED = 5_000  # findings in the table; the JSON has them all
@@ -22,46 +17,21 @@ _DATABASES = 20
 def as_html(report: Report) -> bytes:
     """UTF-8; readable without the script, which only filters the table."""
     css = (_HERE / "page.css").read_text(encoding="utf-8")
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
-    title = f"Gold audit of {_safe(report['dataset'])}"
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(css, script)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{css}</style></head>\n<body><header><h1>{title}</h1>"
-        f"{_lead(report)}</header>\n<main>{''.join(_sections(report))}</main>"
-        f"<script>{script}</script></body></html>\n"
-    )
-    return page.encode(errors="backslashreplace")
-
-
-def _policy(css: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _safe(value: object) -> str:
-    return "" if value is None else escape(visible(str(value)))
+    body = "".join(_sections(report))
+    return document(f"Gold audit of {report['dataset']}", _lead(report), body, css)
 
 
 def _lead(report: Report) -> str:
-    against = ", ".join(map(_safe, report["against"]))
+    against = ", ".join(map(safe, report["against"]))
     compared = f'<p class="soft">Compared with {against}.</p>' if against else ""
-    numbers = {
+    counts = {
         "questions": report["questions"],
         "fit": report["kept"],
         "unfit": report["dropped"],
         "databases": len(report["databases"]),
         "findings": len(report["findings"]),
     }
-    boxes = (f"<div><dt>{name}</dt><dd>{number:,}</dd></div>" for name, number in numbers.items())
-    return f'{compared}<dl class="numbers">{"".join(boxes)}</dl>'
+    return compared + numbers({name: f"{count:,}" for name, count in counts.items()})
 
 
 def _sections(report: Report) -> Iterator[str]:
@@ -80,8 +50,8 @@ def _by_kind(report: Report) -> str:
         Bar(s["kind"], s["count"], s["count"] if s["dropped"] else 0) for s in report["summary"]
     ]
     rows = (
-        f'<tr><th scope="row" class="kind">{_safe(s["kind"])}</th><td class="n">{s["count"]}</td>'
-        f"<td>{'unfit' if s['dropped'] else 'reported'}</td><td>{_safe(s['meaning'])}</td></tr>"
+        f'<tr><th scope="row" class="kind">{safe(s["kind"])}</th><td class="n">{s["count"]}</td>'
+        f"<td>{'unfit' if s['dropped'] else 'reported'}</td><td>{safe(s['meaning'])}</td></tr>"
         for s in report["summary"]
     )
     return (
@@ -131,31 +101,21 @@ def _table(report: Report) -> str:
     listed = report["findings"][:_LISTED]
     more = len(report["findings"]) - len(listed)
     note = f" {more} more stand in the JSON report." if more else ""
-    kinds = _options("all kinds", dict.fromkeys(f["kind"] for f in listed))
-    databases = _options("all databases", sorted({f["db_id"] for f in listed if f["db_id"]}))
-    return (
-        "<h2>All findings</h2><form hidden>"
-        '<label>Words in question, gold or evidence<input name="words" type="search"></label>'
-        f'<label>Kind<select name="kind">{kinds}</select></label>'
-        f'<label>Database<select name="db">{databases}</select></label>'
-        '<output id="shown" class="soft"></output></form>'
-        f'<table id="found"><caption>{counted(len(report["findings"]), "finding")}.{note}</caption>'
-        '<thead><tr><th scope="col">kind</th><th scope="col">question</th>'
-        '<th scope="col">database</th><th scope="col">evidence, question and gold</th></tr></thead>'
-        f"<tbody>{''.join(map(_row, listed))}</tbody></table>"
+    kinds = dict.fromkeys(f["kind"] for f in listed)
+    databases = sorted({f["db_id"] for f in listed if f["db_id"]})
+    return "<h2>All findings</h2>" + filtered(
+        f"{counted(len(report['findings']), 'finding')}.{note}",
+        "Words in question, gold or evidence",
+        [Choice("Kind", "all kinds", 0, kinds), Choice("Database", "all databases", 2, databases)],
+        ["kind", "question", "database", "evidence, question and gold"],
+        map(_row, listed),
     )
-
-
-def _options(everything: str, names: Iterable[str]) -> str:
-    listed = (f"<option>{_safe(name)}</option>" for name in names)
-    return f'<option value="">{everything}</option>{"".join(listed)}'
 
 
 def _row(finding: Report) -> str:
-    kind = _safe(finding["kind"])
-    return (
-        f'<tr><td class="kind" data-kind="{kind}">{kind}</td><td>{_safe(finding["question_id"])}'
-        f"</td><td>{_safe(finding['db_id'])}</td><td>{_safe(finding['evidence'])}"
-        f"<br><span class='soft'>{_safe(finding['question'])}</span>"
-        f"<br><code>{_safe(finding['gold_sql'])}</code></td></tr>\n"
+    told = (
+        f"{safe(finding['evidence'])}<br><span class='soft'>{safe(finding['question'])}</span>"
+        f"<br><code>{safe(finding['gold_sql'])}</code>"
     )
+    names = [safe(finding[name]) for name in ("kind", "question_id", "db_id")]
+    return row([*names, told], {0: "kind"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.audit.kinds import KINDS, Finding
 from service.audit.subject import Audit
-from service.audit.texts import cut
+from service.pages.texts import cut
 
 Report = dict[str, Any]
 _SLOWEST = 10
@@ -27,6 +27,7 @@ def as_dict(audit: Audit) -> Report:
         "rules": {
             "slow_s": audit.options.slow_s,
             "gold_timeout_s": audit.gold_timeout_s,
+            "time_limit_s": audit.options.time_limit_s,
             "drop": list(audit.options.drop),
         },
         "summary": _summary(audit),

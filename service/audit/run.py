@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 
 from service.audit.duplicates import duplicates
@@ -12,10 +13,11 @@ from service.audit.kinds import KINDS, Finding
 from service.audit.leaks import Side, leaks
 from service.audit.places import Databases
 from service.audit.subject import Audit, Options, Subject
-from service.audit.texts import one_line
-from service.errors import DatabaseUnusable, UnknownDatabase
+from service.errors import DatabaseUnusable, TooLarge, UnknownDatabase
+from service.pages.texts import one_line
 from service.sandbox.examining import Examined, examine
 from service.sandbox.executor import Executor
+from service.text2sql.questions import Question
 
 Progress = Callable[[int], None]
 """Called with the number of questions whose gold has just been run."""
@@ -32,17 +34,23 @@ async def audit(
 ) -> Audit:
     """Run every gold, `concurrency` at a time, each bounded by the executor's gold_timeout_s.
 
-    A gold that is slow, broken or deadly is a finding. Raises NoFreeWorker or Unavailable.
+    A gold that is slow, broken, deadly or not reached in time is a finding. Raises NoFreeWorker or
+    Unavailable, and TooLarge where not even the databases could be looked at in time.
     """
     options = options or Options()
     rows = subject.rows()
-    golds, missing = await _examine_all(executor, subject, concurrency, progress)
-    sha256 = await hashes(subject)
-    mine = await side(executor, subject, sha256) if against else Side(subject.name, rows)
-    others = [await side(executor, other, await hashes(other)) for other in against]
+    limit_s = options.time_limit_s
+    end = None if limit_s is None else asyncio.get_running_loop().time() + limit_s
+    try:
+        async with asyncio.timeout_at(end):
+            sha256, mine, others = await _sides(executor, subject, against)
+    except TimeoutError:
+        raise _out_of_time(options) from None
+    golds, missing = await _examine_all(executor, subject, concurrency, progress, end)
     judged = chain(
         (Finding("malformed", n, one_line(fault.message)) for n, fault in subject.faults.items()),
         missing,
+        _unreached(rows, golds, missing),
         *(gold_findings(row, gold, options.slow_s) for row, gold in golds.items()),
         duplicates(rows, golds),
         *(leaks(mine, other) for other in others),
@@ -59,6 +67,34 @@ async def audit(
     )
 
 
+async def _sides(
+    executor: Executor, subject: Subject, against: Sequence[Subject]
+) -> tuple[dict[str, str], Side, list[Side]]:
+    """The hashes of the databases, and the datasets as they are compared."""
+    sha256 = await hashes(subject)
+    if not against:
+        return sha256, Side(subject.name, subject.rows()), []
+    mine = await side(executor, subject, sha256)
+    return sha256, mine, [await side(executor, other, await hashes(other)) for other in against]
+
+
+def _out_of_time(options: Options) -> TooLarge:
+    return TooLarge(
+        f"the databases alone could not be read within {options.time_limit_s:g} s "
+        "(VERISQL_AUDIT_TIMEOUT_S): send fewer questions at a time, or use `verisql audit`, which "
+        "has no time limit"
+    )
+
+
+def _unreached(
+    rows: Mapping[int, Question], golds: Mapping[int, Examined], missing: Sequence[Finding]
+) -> Iterator[Finding]:
+    looked_for = golds.keys() | {finding.row for finding in missing}
+    for row in rows:
+        if row not in looked_for:
+            yield Finding("not_reached", row, "the time for the whole audit was over")
+
+
 _PLACE = {name: place for place, name in enumerate(KINDS)}
 
 
@@ -67,9 +103,16 @@ def _by_row_and_kind(finding: Finding) -> tuple[int, int]:
 
 
 async def _examine_all(
-    executor: Executor, subject: Subject, concurrency: int, progress: Progress
+    executor: Executor,
+    subject: Subject,
+    concurrency: int,
+    progress: Progress,
+    end: float | None,
 ) -> tuple[dict[int, Examined], list[Finding]]:
-    """What each gold has shown, by row, and a finding for each database that is not there."""
+    """What each gold has shown, by row, and a finding for each database that is not there.
+
+    Golds that are still running at `end`, by the loop's clock, are stopped and not among them.
+    """
     golds: dict[int, Examined] = {}
     missing: list[Finding] = []
     same: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -87,7 +130,9 @@ async def _examine_all(
                 missing.extend(Finding("unknown_database", row, name) for row in rows)
             progress(len(rows))
 
-    await _together([work] * concurrency)
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(end):
+            await _together([work] * concurrency)
     return {row: golds[row] for row in sorted(golds)}, missing
 
 

@@ -27,10 +27,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What counts as slow, in seconds, and which kinds of findings make a question unfit."""
+    """What counts as slow, which kinds of findings make a question unfit, how long all may take."""
 
     slow_s: float = 5.0
     drop: tuple[str, ...] = DROPPED
+    time_limit_s: float | None = None
+    """For all golds together and what goes before them, seconds; None: as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Audit:
     gold_timeout_s: float
     findings: list[Finding]
     golds: dict[int, Examined]
-    """By row; a question whose database is unknown or that is malformed has none."""
+    """By row; a question that is malformed, not reached, or on no known database has none."""
     sha256: dict[str, str]
     """Content hash of each database that could be read."""
 

@@ -5,6 +5,7 @@ from service.client.blocking import VerifyClient
 from service.client.errors import ServiceError
 from service.client.http import Client
 from service.client.options import Options
+from service.client.patient import PatientClient
 from service.client.rewards import rewards
 from service.client.wire import Result
 
@@ -12,6 +13,7 @@ __all__ = [
     "AsyncVerifyClient",
     "Client",
     "Options",
+    "PatientClient",
     "Result",
     "ServiceError",
     "VerifyClient",

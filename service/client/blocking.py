@@ -4,7 +4,6 @@ import queue
 import weakref
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import aclosing
-from types import TracebackType
 from typing import Any
 
 from service.client.aio import AsyncVerifyClient
@@ -28,12 +27,7 @@ class VerifyClient:
     def __enter__(self) -> "VerifyClient":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, cast
 
 import httpx
@@ -27,12 +26,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
@@ -45,6 +39,18 @@ class Client:
         """POST JSON and decode; None values are left out."""
         sent = {k: v for k, v in (body or {}).items() if v is not None}
         return self._call("POST", path, json=sent, headers=headers)
+
+    def download(self, path: str, **params: Any) -> Iterator[bytes]:
+        """GET what may be large, piece by piece, as it comes."""
+        given = {k: v for k, v in params.items() if v is not None}
+        with (
+            _connection_errors(str(self._http.base_url)),
+            self._http.stream("GET", path, params=given) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            yield from response.iter_bytes()
 
     def _call(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         with _connection_errors(str(self._http.base_url)):

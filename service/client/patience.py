@@ -7,6 +7,7 @@ from service.client.options import Options
 
 _PASSING_CODES = frozenset({"unreachable", "broken_connection", "timeout"})
 _PASSING_STATUSES = frozenset({502, 503, 504})
+_LASTING_CODES = frozenset({"engine_off"})  # 503, but no model will ever be there
 _CHANCE = random.SystemRandom()  # a generator with a state would be the same in forked processes
 
 
@@ -29,7 +30,8 @@ class Patience:
         busy service, 503, is asked as long as there is time), and `deadline_exceeded` where the
         next try would come too late.
         """
-        if error.code not in _PASSING_CODES and error.status not in _PASSING_STATUSES:
+        passing = error.code in _PASSING_CODES or error.status in _PASSING_STATUSES
+        if not passing or error.code in _LASTING_CODES:
             raise error
         self._failures += 1
         if error.status != 503 and self._failures >= self._options.tries:

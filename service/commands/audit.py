@@ -1,8 +1,6 @@
 """`verisql audit`: run every gold of a dataset, without a running service."""
 
 import asyncio
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from service.audit.places import Chain, beside
 from service.audit.report import Report, as_dict, as_json
 from service.audit.run import audit as run_audit
 from service.audit.subject import Audit, Options, Subject
+from service.commands.whole_file import write_whole
 from service.demo import build_demo, questions_path
 from service.errors import InvalidRequest
 from service.jobs.datasets import find_dataset
@@ -63,9 +62,9 @@ def audit(
     report = as_dict(done)
     if output_dir is not None:
         for name, content in _reports(report).items():
-            _write(output_dir / name, content)
+            write_whole(output_dir / name, content)
     if clean is not None:
-        _write(clean, dataset.text.without(done.why()))
+        write_whole(clean, dataset.text.without(done.why()))
     _show(report)
     if report["dropped"]:
         raise typer.Exit(1)
@@ -127,19 +126,6 @@ def _reports(report: Report) -> dict[str, bytes]:
         "audit.md": as_markdown(report).encode(),
         "audit.html": as_html(report),
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise InvalidRequest(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _progress() -> Progress:

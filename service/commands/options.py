@@ -12,6 +12,7 @@ DEFAULT_METRICS = ["bird_ex"]
 Url = Annotated[
     str | None, typer.Option(help="The service; default from VERISQL_HOST and VERISQL_PORT.")
 ]
+Db = Annotated[str, typer.Option("--db", help="The database to ask, by its db_id.")]
 Key = Annotated[str | None, typer.Option(help="API key; default the first of VERISQL_API_KEYS.")]
 Metrics = Annotated[
     list[str] | None,

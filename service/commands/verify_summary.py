@@ -8,7 +8,7 @@ from rich.table import Table
 
 from service.commands.prediction_file import PredictionFile
 from service.commands.results_file import Line
-from service.evaluation import Accuracy
+from service.text2sql.evaluation import Accuracy, answered_right
 
 _NAMED = 20  # ids that are listed
 
@@ -29,21 +29,16 @@ def show_summary(lines: Sequence[Line], metrics: Sequence[str], file: Prediction
         table = Table("metric", "right", "judged", "share", "95 % interval", "mean")
         for metric in metrics:
             values = [verdict["metrics"][metric] for verdict in judged]
-            right = sum(is_right(v["status"], metric, v["metrics"][metric]) for v in judged)
+            right = sum(answered_right(v["status"], metric, v["metrics"][metric]) for v in judged)
             share = Accuracy(metric, right, len(judged))
             between = "{:.1%} to {:.1%}".format(*share.interval)
             average = f"{sum(values) / len(values):.4f}"
             table.add_row(
-                metric, str(right), str(len(judged)), f"{share.share:.1%}", between, average
+                metric, str(right), str(len(judged)), f"{share.share or 0:.1%}", between, average
             )
         out.print(table)
     _ids(out, "questions without a prediction, left out", file.unanswered)
     _ids(out, "predictions for questions that the gold file does not have", file.unknown)
-
-
-def is_right(status: str, metric: str, value: float) -> bool:
-    """No SQL is never right, though it equals a gold that finds no rows; any time ratio is."""
-    return status != "no_sql" and (value > 0 if metric == "bird_r_ves" else value == 1.0)
 
 
 def _counts(out: Console, name: str, counts: Counter[str]) -> None:

@@ -1,10 +1,13 @@
 """What the rest of the service knows of a model server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Message = dict[str, str]
+
+OnText = Callable[[int, str], None]
+"""Told the index of a choice and the next piece of its text."""
 
 EngineStatus = Literal["off", "starting", "ready", "failed"]
 
@@ -25,16 +28,54 @@ class EngineModel:
     revision: str | None = None
     adapter: str | None = None
 
+    @property
+    def served_name(self) -> str:
+        """What a request calls it: an adapter has a name of its own."""
+        return self.adapter or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens."""
+
+    temperature: float = 0.0
+    """0..2; 0 is greedy."""
+    max_tokens: int = 512
+    """Of each choice."""
+    seed: int | None = None
+    """Choice i draws with seed + i; -2^63..2^63-1."""
+    n: int = 1
+    """Choices of one prompt, which is read once."""
+    logprobs: bool = False
+    """Fill `Completion.mean_logprob`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of the model."""
+    """One choice."""
 
     text: str
-    prompt_tokens: int
     completion_tokens: int
+    """Exact for a single choice or with log-probabilities, else the choice's share of the total."""
     finish_reason: str
     """`stop`, or `length` when max_tokens cut it."""
+    mean_logprob: float | None = None
+    """Mean natural log-probability of its tokens, before temperature; 0 is certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """What came of one prompt."""
+
+    choices: tuple[Completion, ...]
+    """As many as `Sampling.n`, in the order of their index."""
+    prompt_tokens: int
+    completion_tokens: int
+    """Of all choices."""
+    cached_tokens: int | None
+    """Prompt tokens found in the prefix cache; None where the server does not tell."""
+    model: EngineModel
+    """What answered."""
 
 
 class Engine(Protocol):
@@ -57,13 +98,18 @@ class Engine(Protocol):
     async def complete(
         self,
         messages: Sequence[Message],
+        sampling: Sampling,
         *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
-        """One chat completion.
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
+        """One chat completion of `sampling.n` choices.
 
-        Raises EngineOff, EngineUnavailable, EngineTimeout, and TooLarge when prompt and
-        `max_tokens` together are over the model's context.
+        `model` names another one that the server holds, None is the live one. With `on_text` the
+        server streams, and each piece is handed over as it comes. Cancelling stops the server's
+        work on it. Raises EngineOff, EngineUnavailable, EngineTimeout, and TooLarge when prompt
+        and `max_tokens` together are over the model's context.
         """
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text by the model's own tokenizer, an upper bound where that is unknown."""

@@ -1,40 +1,69 @@
 """Talk to an OpenAI-compatible model server, and turn its failures into ours."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
+import orjson
 from pydantic import BaseModel, ValidationError
 
-from service.engine.base import Completion, Message
-from service.errors import EngineTimeout, EngineUnavailable, TooLarge
+from service.engine.base import Completions, EngineModel, Message, OnText, Sampling
+from service.engine.failures import late, mapped, not_openai, refusal
+from service.engine.gather import Gathered, broke_off
+from service.engine.wire import Chat, Models, request
 
+_CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5.0
-_PROBE_TIMEOUT_S = 10.0
-_RETRY_AFTER_S = 5.0
-_CONTEXT_WORDS = ("context length", "context_length", "maximum model length", "max_model_len")
+_LOOK_TIMEOUT_S = 10.0
+_DATA = "data:"
+_DONE = "[DONE]"
+_JSON = {"Content-Type": "application/json"}
+_HI: list[Message] = [{"role": "user", "content": "SELECT 1"}]
 
 M = TypeVar("M", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a completion, seconds; the two shorter ones bound a stream."""
+
+    whole_s: float
+    first_s: float
+    """Until the first piece: the queue and the reading of the prompt."""
+    between_s: float
+    """Between two pieces."""
+
+
+def patience(
+    whole_s: float, first_s: float | None = None, stall_s: float | None = None
+) -> Patience:
+    """Limits of which the shorter ones default to the whole."""
+    return Patience(whole_s, first_s or whole_s, stall_s or whole_s)
+
+
 class EngineClient:
-    """One server: `url` with or without a final `/v1`; `timeout_s` bounds a whole completion.
+    """One server: `url` with or without a final `/v1`.
 
     Cancelling a call closes its connection, upon which vLLM stops generating.
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float, api_key: str | None = None, use_proxy: bool = False
+        self, url: str, waits: Patience, *, api_key: str | None = None, use_proxy: bool = False
     ) -> None:
-        self._timeout_s = timeout_s
+        self._waits = waits
+        self.outstanding = 0
+        """Completions that are under way."""
+        self.moved = 0
+        """Pieces and answers received so far: it changes while the server is alive."""
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/").removesuffix("/v1"),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             # The queue is the server's: it batches what arrives, so nothing waits here.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=use_proxy,
         )
 
@@ -44,138 +73,133 @@ class EngineClient:
 
     async def healthy(self) -> bool:
         """Whether GET /health answers 200; says little about completions."""
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                return (await self._http.get("/health")).status_code == httpx.codes.OK
-        except (httpx.HTTPError, TimeoutError):
-            return False
+        return await self._look("/health") is not None
+
+    async def metrics(self) -> str | None:
+        """The server's /metrics as Prometheus writes them; None where there are none."""
+        return await self._look("/metrics")
 
     async def models(self) -> list[str]:
         """Names of what is served; raises EngineUnavailable, EngineTimeout."""
-        async with _mapped(_PROBE_TIMEOUT_S):
+        async with mapped(_LOOK_TIMEOUT_S):
             response = await self._http.get("/v1/models")
-            return [model.id for model in _read(_Models, response).data]
+            return [model.id for model in _read(Models, response).data]
 
     async def complete(
         self,
-        model: str,
+        model: EngineModel,
         messages: Sequence[Message],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
-        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
-        body = {
-            "model": model,
-            "messages": list(messages),
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-        } | ({} if seed is None else {"seed": seed})
-        async with _mapped(self._timeout_s):
-            response = await self._http.post("/v1/chat/completions", json=body)
-            return _completion(_read(_Chat, response))
+        sampling: Sampling,
+        on_text: OnText | None = None,
+    ) -> Completions:
+        """One chat completion, streamed if there is an `on_text`.
 
-    async def warm_up(self, model: str) -> None:
+        Raises EngineUnavailable, EngineTimeout, TooLarge.
+        """
+        gathered = Gathered(sampling.n, on_text)
+        body = _bytes(request(model, messages, sampling, stream=on_text is not None))
+        self.outstanding += 1
+        try:
+            async with mapped(self._waits.whole_s):
+                if on_text is None:
+                    gathered.add(_read(Chat, await self._post(body)))
+                else:
+                    await self._stream(body, gathered)
+        finally:
+            self.outstanding -= 1
+        self.moved += 1
+        return gathered.completions(model)
+
+    async def warm_up(self, model: EngineModel) -> None:
         """A greedy and a sampled completion: what "ready" must mean, since /health knows neither.
 
         Raises EngineUnavailable, EngineTimeout.
         """
-        messages = [{"role": "user", "content": "SELECT 1"}]
-        await self.complete(model, messages, temperature=0.0, max_tokens=2)
-        await self.complete(model, messages, temperature=1.0, max_tokens=2, seed=0)
+        await self.complete(model, _HI, Sampling(0.0, max_tokens=2))
+        await self.complete(model, _HI, Sampling(1.0, max_tokens=2, seed=0))
+
+    async def probe(self, model: EngineModel, timeout_s: float) -> None:
+        """The smallest completion; raises EngineUnavailable, EngineTimeout."""
+        async with mapped(timeout_s):
+            await self.complete(model, _HI, Sampling(max_tokens=1))
+
+    async def _post(self, body: bytes) -> httpx.Response:
+        return await self._http.post(_CHAT, content=body, headers=_JSON)
+
+    async def _look(self, path: str) -> str | None:
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT_S):
+                response = await self._http.get(path)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            return None
+        return response.text if response.status_code == httpx.codes.OK else None
+
+    async def _stream(self, body: bytes, gathered: Gathered) -> None:
+        waits, clock = self._waits, asyncio.get_running_loop().time
+        waited = f"gave no first piece within {waits.first_s:g} s"
+        post = self._http.stream("POST", _CHAT, content=body, headers=_JSON)
+        try:
+            async with asyncio.timeout(waits.first_s) as limit, post as response:
+                async for chat in _chunks(response):
+                    waited = f"stopped for {waits.between_s:g} s in its answer"
+                    limit.reschedule(clock() + waits.between_s)
+                    self.moved += 1
+                    gathered.add(chat)
+        except TimeoutError as error:
+            # A server that has said all and leaves the connection open has answered.
+            if not gathered.finished():
+                raise late(waited) from error
+        if not gathered.finished():
+            raise broke_off()
 
 
-class _Model(BaseModel):
-    id: str
-
-
-class _Models(BaseModel):
-    data: list[_Model]
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Chat(BaseModel):
-    choices: list[_Choice]
-    usage: _Usage | None = None
-
-
-@asynccontextmanager
-async def _mapped(timeout_s: float) -> AsyncIterator[None]:
-    """Bound the call as a whole and map what the network does to our errors."""
+def _bytes(body: dict[str, Any]) -> bytes:
     try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except (TimeoutError, httpx.ReadTimeout) as error:
-        raise EngineTimeout(
-            f"the model server did not answer within {timeout_s:g} s", retry_after_s=_RETRY_AFTER_S
-        ) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        why = str(error) or type(error).__name__
-        raise _unavailable(f"the model server cannot be reached: {why}") from error
+        return orjson.dumps(body)
+    except TypeError:  # Half a character, as a database can hold one: it becomes a "?".
+        return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[Chat]:
+    """The server-sent events of a stream; raises EngineUnavailable, TooLarge."""
+    if response.status_code != httpx.codes.OK:
+        await response.aread()
+        raise _refused(response)
+    async for line in response.aiter_lines():
+        data = line.removeprefix(_DATA).strip() if line.startswith(_DATA) else ""
+        # What follows the last event is read too, or the connection could not be used again.
+        if data and data != _DONE:
+            yield _chunk(data)
+
+
+def _chunk(data: str) -> Chat:
+    try:
+        return Chat.model_validate_json(data)
+    except ValidationError as error:
+        found = _json(data)
+        if isinstance(found, dict) and "error" in found:
+            told = found["error"]
+            code = told.get("code") if isinstance(told, dict) else None
+            raise refusal(code if isinstance(code, int) else 500, data, found) from error
+        raise not_openai(_CHAT, data) from error
 
 
 def _read(kind: type[M], response: httpx.Response) -> M:
     if response.status_code != httpx.codes.OK:
-        raise _refusal(response)
+        raise _refused(response)
     try:
         return kind.model_validate_json(response.content)
     except ValidationError as error:
-        raise _unavailable(
-            f"the model server's answer to {response.request.url.path} is not OpenAI-compatible: "
-            f"{response.text[:200]!r}"
-        ) from error
+        raise not_openai(response.request.url.path, response.text) from error
 
 
-def _completion(chat: _Chat) -> Completion:
-    if not chat.choices:
-        raise _unavailable("the model server answered without a choice")
-    choice, usage = chat.choices[0], chat.usage or _Usage()
-    return Completion(
-        text=choice.message.content or "",
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        finish_reason=choice.finish_reason or "stop",
-    )
+def _refused(response: httpx.Response) -> Exception:
+    wait = response.headers.get("Retry-After")
+    return refusal(response.status_code, response.text, _json(response.content), wait)
 
 
-def _refusal(response: httpx.Response) -> EngineUnavailable | TooLarge:
-    status, why = response.status_code, _error_text(response)
-    if status in (400, 413, 422) and any(words in why for words in _CONTEXT_WORDS):
-        return TooLarge(f"the prompt is over the model's context: {why}")
-    if status in (401, 403):
-        return _unavailable("the model server refused our key: check VERISQL_ENGINE_API_KEY")
-    return _unavailable(
-        f"the model server answered {status}: {why}", response.headers.get("Retry-After")
-    )
-
-
-def _error_text(response: httpx.Response) -> str:
-    """The message of an OpenAI-style error body, else the body itself, at most 500 characters."""
+def _json(text: str | bytes) -> Any:
     try:
-        body: Any = response.json()
+        return orjson.loads(text)
     except ValueError:
-        return response.text[:500]
-    if isinstance(body, dict):
-        error = body.get("error", body)
-        found = error.get("message") if isinstance(error, dict) else error
-        return str(found or body)[:500]
-    return response.text[:500]
-
-
-def _unavailable(message: str, retry_after: str | None = None) -> EngineUnavailable:
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else _RETRY_AFTER_S
-    return EngineUnavailable(message, retry_after_s=seconds)
+        return None

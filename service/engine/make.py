@@ -4,12 +4,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from service.engine.balanced import BalancedEngine
 from service.engine.base import Engine
-from service.engine.remote import OffEngine, RemoteEngine
+from service.engine.client import Patience
+from service.engine.off import OffEngine
+from service.engine.remote import RemoteEngine
 from service.engine.server import LocalEngine
+from service.engine.tokens import CountTokens, TokenCounter, upper_bound
+from service.engine.vigil import Vigilance
 from service.engine.vllm import VllmOptions, installed_build
-from service.errors import SettingsError
-from service.models.registry import ServedModel
+from service.errors import ModelUnavailable, SettingsError
+from service.models.registry import ServedModel, tokenizer_path
 from service.settings import Settings
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -25,14 +30,8 @@ def make_engine(
     """
     if settings.engine == "off":
         return OffEngine()
-    if settings.engine_url:
-        return RemoteEngine(
-            settings.engine_url,
-            api_key=settings.engine_api_key,
-            preferred=settings.model,
-            generate_timeout_s=settings.generate_timeout_s,
-            say=say,
-        )
+    if settings.engine == "url":
+        return _remote(settings, say)
     if model is None:
         raise SettingsError("VERISQL_ENGINE=local needs a model", param="model")
     return LocalEngine(
@@ -40,9 +39,53 @@ def make_engine(
         _options(settings),
         log_path=settings.home_path / "logs" / "engine.log",
         start_timeout_s=settings.engine_start_timeout_s,
-        generate_timeout_s=settings.generate_timeout_s,
+        waits=_waits(settings),
         say=say,
+        vigilance=_vigilance(settings),
     )
+
+
+def _remote(settings: Settings, say: Callable[[str], None]) -> Engine:
+    count = _count(settings)
+    servers = [
+        RemoteEngine(
+            url,
+            api_key=settings.engine_api_key,
+            preferred=settings.model,
+            waits=_waits(settings),
+            say=say,
+            count=count,
+            vigilance=_vigilance(settings),
+        )
+        for url in settings.engine_urls
+    ]
+    return servers[0] if len(servers) == 1 else BalancedEngine(servers)
+
+
+def _waits(settings: Settings) -> Patience:
+    whole_s = settings.generate_timeout_s
+    return Patience(
+        whole_s,
+        min(whole_s, settings.engine_first_token_timeout_s),
+        min(whole_s, settings.engine_stall_timeout_s),
+    )
+
+
+def _vigilance(settings: Settings) -> Vigilance:
+    stall_s = settings.engine_stall_timeout_s
+    return Vigilance(silence_s=stall_s, probe_s=stall_s, idle_s=2 * stall_s)
+
+
+def _count(settings: Settings) -> CountTokens:
+    """The tokenizer of VERISQL_TOKENIZER; raises SettingsError."""
+    if not settings.tokenizer:
+        return upper_bound
+    try:
+        return TokenCounter(tokenizer_path(settings.tokenizer, settings.models_path))
+    except ModelUnavailable as error:
+        raise SettingsError(
+            f"VERISQL_TOKENIZER={settings.tokenizer}: {error.message}", param="tokenizer"
+        ) from error
 
 
 def _options(settings: Settings) -> VllmOptions:

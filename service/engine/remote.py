@@ -1,17 +1,29 @@
-"""A model server that is already there (VERISQL_ENGINE_URL), and no model server at all."""
+"""A model server that is already there (VERISQL_ENGINE_URL)."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
-from service.engine.base import Completion, EngineModel, EngineState, EngineStatus, Message
-from service.engine.client import EngineClient
-from service.errors import EngineOff, EngineUnavailable, VeriSQLError
+from service.engine.base import (
+    Completions,
+    EngineModel,
+    EngineState,
+    EngineStatus,
+    Message,
+    OnText,
+    Sampling,
+)
+from service.engine.client import EngineClient, Patience
+from service.engine.failures import gone
+from service.engine.tokens import CountTokens, upper_bound
+from service.engine.vigil import Vigil, Vigilance
+from service.errors import EngineUnavailable, VeriSQLError
 
 _PROBE_S = 5.0
 
 
 class RemoteEngine:
-    """Ready after a real completion, failed while a look every few seconds finds it gone.
+    """Ready after a real completion, failed while looks every few seconds find it gone or hung.
 
     Serves `preferred` if the server lists it, else the first model listed.
     """
@@ -22,19 +34,23 @@ class RemoteEngine:
         *,
         api_key: str | None,
         preferred: str,
-        generate_timeout_s: float,
+        waits: Patience,
         say: Callable[[str], None],
+        count: CountTokens = upper_bound,
         probe_s: float = _PROBE_S,
+        vigilance: Vigilance = Vigilance(),  # noqa: B008 - frozen
     ) -> None:
-        self._url = url
+        self.url = url
         self._preferred = preferred
         self._probe_s = probe_s
+        self._vigilance = vigilance
         self._say = say
-        self._client = EngineClient(
-            url, timeout_s=generate_timeout_s, api_key=api_key, use_proxy=True
-        )
+        self._count = count
+        self._client = EngineClient(url, waits, api_key=api_key, use_proxy=True)
         self._state = EngineState("starting", f"asking {url}")
         self._model: EngineModel | None = None
+        self._vigil: Vigil | None = None
+        self._doubted = asyncio.Event()
         self._prober: asyncio.Task[None] | None = None
 
     @property
@@ -47,9 +63,14 @@ class RemoteEngine:
         """What it serves; None until it has answered."""
         return self._model
 
+    @property
+    def outstanding(self) -> int:
+        """Completions that are under way there."""
+        return self._client.outstanding
+
     async def start(self) -> None:
         """Begin to look and return at once."""
-        self._prober = asyncio.create_task(self._probe_for_ever(), name="engine")
+        self._prober = asyncio.create_task(self._probe_for_ever(), name=f"engine {self.url}")
 
     async def close(self) -> None:
         """Stop looking; the server itself is not ours."""
@@ -58,75 +79,59 @@ class RemoteEngine:
             await asyncio.gather(self._prober, return_exceptions=True)
         await self._client.close()
 
+    def doubt(self, why: str) -> None:
+        """Take it for failed until a completion has come back, which is tried at once."""
+        self._set("failed", why)
+        self._doubted.set()
+
     async def complete(
         self,
         messages: Sequence[Message],
+        sampling: Sampling,
         *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
         """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
         if self._model is None:
             raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
-        return await self._client.complete(
-            self._model.name, messages, temperature=temperature, max_tokens=max_tokens, seed=seed
-        )
+        asked = self._model if model is None else EngineModel(model)
+        return await self._client.complete(asked, messages, sampling, on_text)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens by VERISQL_TOKENIZER, an upper bound without it."""
+        return self._count(text)
 
     async def _probe_for_ever(self) -> None:
         while True:
+            self._doubted.clear()
             try:
                 await self._probe()
             except VeriSQLError as error:
                 self._set("failed", error.message)
-            await asyncio.sleep(self._probe_s)
+            # Not wait_for, which in Python 3.11 can swallow the cancellation by close().
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._probe_s):
+                    await self._doubted.wait()
 
     async def _probe(self) -> None:
         names = await self._client.models()
         if not names:
-            raise EngineUnavailable(f"{self._url} serves no model")
-        name = self._preferred if self._preferred in names else names[0]
-        if self._state.status != "ready" or self._model != EngineModel(name):
-            await self._client.warm_up(name)
-            self._model = EngineModel(name)
-            self._set("ready", f"{name} answers on {self._url}")
+            raise EngineUnavailable(f"{self.url} serves no model")
+        model = EngineModel(self._preferred if self._preferred in names else names[0])
+        if self._vigil is None or self._state.status != "ready" or self._model != model:
+            await self._begin(model)
+        elif not await self._vigil.look(healthy=True):
+            raise gone(f"lists its models but completes nothing: {self.url}")
+
+    async def _begin(self, model: EngineModel) -> None:
+        await self._client.warm_up(model)
+        self._model = model
+        self._vigil = Vigil(self._client, model, self._vigilance)
+        self._set("ready", f"{model.name} answers on {self.url}")
 
     def _set(self, status: EngineStatus, detail: str) -> None:
         state = EngineState(status, detail)
         if state != self._state:
             self._state = state
             self._say(f"engine {status}: {detail}")
-
-
-class OffEngine:
-    """No model: the service verifies and trains, and generation is refused."""
-
-    @property
-    def state(self) -> EngineState:
-        """Always off."""
-        return EngineState("off", "VERISQL_ENGINE=off")
-
-    @property
-    def model(self) -> None:
-        """None."""
-        return None
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to stop."""
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-    ) -> Completion:
-        """Raises EngineOff."""
-        raise EngineOff(
-            "this service runs without a model (VERISQL_ENGINE=off); start it with "
-            "VERISQL_ENGINE=local or with VERISQL_ENGINE_URL to generate SQL"
-        )

@@ -1,16 +1,13 @@
 """A training job as the store keeps it. Times are Unix seconds."""
 
-import secrets
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from service.ids import new_id
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
 from service.jobs.state import JobState
-
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,5 @@ class NewJob:
 
 
 def new_job_id() -> str:
-    """`job_` and 22 characters that sort by time (microseconds), then at random."""
-    number = (time.time_ns() // 1000) << 50 | secrets.randbits(50)
-    return "job_" + "".join(_ALPHABET[number >> 5 * i & 31] for i in reversed(range(22)))
+    """`job_` and 22 characters that sort by time."""
+    return new_id("job")

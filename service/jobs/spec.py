@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from service.errors import UnsupportedValue
 from service.sandbox.limits import Limits
 from service.strict import StrictModel
+from service.text2sql.prompt import DEFAULT, Template
 
 Stage = Literal["grpo"]
 """Stages that this version runs."""
@@ -39,6 +41,17 @@ class Hyperparameters(StrictModel):
     epsilon_high: Annotated[float, Field(gt=0, lt=1, description="upper clip")] = 0.28
     lora_rank: Annotated[int, Field(ge=0, le=256, description="0 trains all weights")] = 16
     checkpoint_every: Annotated[int, Field(ge=1, le=10_000, description="in steps")] = 5
+    template: Annotated[
+        str, Field(max_length=100, description="of the prompt: docs/prompts.md names them")
+    ] = str(DEFAULT)
+
+    @field_validator("template")
+    @classmethod
+    def _known_template(cls, text: str) -> str:
+        try:
+            return str(Template.parse(text))
+        except UnsupportedValue as error:
+            raise PydanticCustomError("unknown_template", "{why}", {"why": str(error)}) from error
 
 
 class Resources(StrictModel):

@@ -1,44 +1,25 @@
-"""The job store: one table, SQLAlchemy Core; the only file that speaks SQL to our own database.
+"""The job store: one table, SQLAlchemy Core.
 
 Every write is one guarded statement, so no transaction is open while anything else is awaited.
 A write that touches no row means that someone else moved the job on: the caller drops its work.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from service.errors import (
-    Conflict,
-    NoDiskSpace,
-    SettingsError,
-    Unavailable,
-    UnknownJob,
-    VeriSQLError,
-)
+from service.errors import Conflict, SettingsError, UnknownJob
 from service.jobs.job import Changes, Job, NewJob
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
 from service.jobs.state import ACTIVE, TERMINAL, JobState, check_transition
+from service.storage import BUSY_TIMEOUT_S, Storage
 
-SCHEMA_VERSION = 1
-BUSY_TIMEOUT_S = 5.0
-_LOCKED_PAUSE_S = 0.05
 _JSON = sa.JSON(none_as_null=True)
 
 _metadata = sa.MetaData()
-_version = sa.Table(
-    "schema_version",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
-)
 _jobs = sa.Table(
     "jobs",
     _metadata,
@@ -65,47 +46,19 @@ _jobs = sa.Table(
 )
 
 
-class JobStore:
-    """Async access to the jobs table.
+class JobStore(Storage):
+    """Async access to the jobs table; any call raises as storage.py says."""
 
-    Any call raises NoDiskSpace when the disk is full, Unavailable when the store is locked for
-    longer than `busy_timeout_s`, unreadable or damaged.
-    """
+    _name = "the job store"
+    _tables = (_jobs,)
 
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        try:
-            self._url = sa.make_url(url)
-        except sa.exc.ArgumentError as error:
-            raise SettingsError(f"VERISQL_STORE_URL={url!r}: {error}") from error
-        if self._url.drivername != "sqlite+aiosqlite" or not self._url.database:
+        super().__init__(url, busy_timeout_s=busy_timeout_s)
+        if not self._is_file:
             raise SettingsError(
                 f"VERISQL_STORE_URL={self._url.render_as_string()}: "
                 "this version keeps jobs in a file, sqlite+aiosqlite:///FILE"
             )
-        self._engine = create_async_engine(
-            self._url, connect_args={"timeout": busy_timeout_s}, pool_timeout=busy_timeout_s
-        )
-        self._busy_timeout_s = busy_timeout_s
-        sa.event.listen(self._engine.sync_engine, "connect", _use_wal)
-
-    async def open(self) -> None:
-        """Create the tables if absent; raises SettingsError if the file is not our store."""
-        path = Path(self._url.database or "")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            await self._prepare_patiently()
-        except (OSError, VeriSQLError) as error:
-            await self.close()
-            if isinstance(error, SettingsError | NoDiskSpace):
-                raise
-            raise SettingsError(
-                f"the job store {path} cannot be opened: {error}; set VERISQL_HOME or "
-                "VERISQL_STORE_URL to a place that can be written, or move the file away"
-            ) from error
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
 
     async def create(self, new: NewJob) -> Job:
         """Insert a queued job; the same idempotency key gives back the first job.
@@ -228,37 +181,6 @@ class JobStore:
         )
         return await self._write(sa.update(_jobs).where(guard).values(values)) == 1
 
-    async def _prepare_patiently(self) -> None:
-        # SQLite does not wait for a lock while it turns a new file to WAL, which two services that
-        # start at once both do.
-        give_up = time.monotonic() + self._busy_timeout_s
-        while True:
-            try:
-                return await self._prepare()
-            except Unavailable as error:
-                if error.retry_after_s is None or time.monotonic() > give_up:
-                    raise
-            await asyncio.sleep(_LOCKED_PAUSE_S)
-
-    async def _prepare(self) -> None:
-        async with self._begin() as connection:
-            await connection.execute(sa.schema.CreateTable(_version, if_not_exists=True))
-            first = sa.select(sa.literal(1), sa.literal(SCHEMA_VERSION))
-            empty = ~sa.exists(sa.select(_version.c.id))
-            await connection.execute(
-                sa.insert(_version).from_select(["id", "version"], first.where(empty))
-            )
-            found = (await connection.execute(sa.select(_version.c.version))).scalar_one()
-            if found > SCHEMA_VERSION:
-                raise SettingsError(
-                    f"the job store {self._url.database} has schema {found}, this VeriSQL knows "
-                    f"{SCHEMA_VERSION}: use the newer VeriSQL that wrote it, or another "
-                    "VERISQL_HOME"
-                )
-            await connection.execute(sa.schema.CreateTable(_jobs, if_not_exists=True))
-            for index in _jobs.indexes:
-                await connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-
     async def _rows(self, query: sa.Select[Any]) -> list[Job]:
         async with self._begin() as connection:
             return [_job(row) for row in (await connection.execute(query)).mappings()]
@@ -266,40 +188,6 @@ class JobStore:
     async def _write(self, statement: sa.Update) -> int:
         async with self._begin() as connection:
             return (await connection.execute(statement)).rowcount
-
-    @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.IntegrityError:
-            raise
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: sa.exc.SQLAlchemyError) -> NoDiskSpace | Unavailable:
-        where = f"the job store {self._url.database}"
-        cause = getattr(error, "orig", None) or error
-        name = str(getattr(cause, "sqlite_errorname", ""))
-        if name == "SQLITE_FULL":
-            return NoDiskSpace(f"{where} cannot grow, its disk is full: free some space")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return Unavailable(f"{where} is damaged ({cause}): restore a copy, or move it away")
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or isinstance(
-            error, sa.exc.TimeoutError
-        ):
-            return Unavailable(f"{where} is locked by another process", retry_after_s=1)
-        return Unavailable(f"{where} cannot be used: {cause}", retry_after_s=5)
-
-
-def _use_wal(connection: Any, _record: Any) -> None:
-    try:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.close()
-    except Exception:
-        connection.close()  # The pool forgets a connection that fails here.
-        raise
 
 
 def _job(row: sa.RowMapping) -> Job:

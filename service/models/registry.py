@@ -71,6 +71,30 @@ def resolve_model(
         raise ModelUnavailable(f"the preparation of {name} was stopped") from error
 
 
+def tokenizer_path(name: str, models_dir: Path) -> Path:
+    """The tokenizer.json of a model that is on this disk, or `name` itself if it is such a file.
+
+    Raises ModelUnavailable; fetches nothing.
+    """
+    given = Path(name).expanduser()
+    if given.suffix == ".json" and given.is_file():
+        return given
+    wanted = _parse(name)
+    if isinstance(wanted, Path):
+        folder = wanted
+    elif here := _cached(wanted, models_dir):
+        folder = here.path
+    else:
+        raise ModelUnavailable(
+            f"{name} is not in {models_dir}: fetch it with `python -m service.models {name}`, or "
+            "name a folder or a tokenizer.json",
+            param="model",
+        )
+    if not (path := folder / "tokenizer.json").is_file():
+        raise ModelUnavailable(f"{folder} has no tokenizer.json", param="model")
+    return path
+
+
 def check_model(name: str, models_dir: Path) -> None:
     """Raise ModelUnavailable if the name can mean no model; downloads nothing.
 

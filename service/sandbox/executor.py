@@ -11,7 +11,6 @@ Only "no worker" and "no such file" raise; everything else is a value.
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import TracebackType
 
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
@@ -51,12 +50,7 @@ class Executor:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     @property
@@ -100,10 +94,17 @@ class Executor:
         timeout_s: float,
         max_rows: int,
         max_bytes: int = 1_048_576,
+        digest: bool = False,
     ) -> QueryResult:
-        """Run one read-only statement, at most `max_rows` rows and about `max_bytes` bytes."""
+        """Run one read-only statement; at most `max_rows` rows and about `max_bytes` of JSON come.
+
+        Fewer rows where more do not fit; `too_large` where not even the names of the columns do.
+        With `digest` it runs to its end, and the digest of all its rows comes with the first ones.
+        """
         task = {"op": "query", "sql": sql, "timeout_s": timeout_s}
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes}
+        if digest:
+            bounds["digest_rows"] = self.limits.max_gold_rows
         return QueryResult(**await self._single(database, task | bounds, timeout_s))
 
     async def describe(self, database: Path, sql: str) -> Described:

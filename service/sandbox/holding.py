@@ -1,7 +1,9 @@
 """Ask a worker whether matches hold on altered copies; go on when the worker is late or dies."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,7 @@ class Holding:
     timeout_s: float
     """Of one statement on one copy."""
     budget_s: float
-    """Of all of them together."""
+    """Of all of them together, the wait for a worker included."""
 
 
 async def hold(executor: Executor, database: Path, holding: Holding) -> list[Frame]:
@@ -38,8 +40,9 @@ async def hold(executor: Executor, database: Path, holding: Holding) -> list[Fra
     """
     answers: list[Frame] = []
     end = time.monotonic() + holding.budget_s
-    async with executor.lease(Wanted(str(database))) as lease:
-        while len(answers) < len(holding.predictions) and time.monotonic() < end:
+    async with AsyncExitStack() as stack:
+        lease = await _lent(stack, executor, database, end)
+        while lease and len(answers) < len(holding.predictions) and time.monotonic() < end:
             try:
                 await _collect(lease, holding, end, answers)
             except (WorkerLate, WorkerDied):
@@ -52,8 +55,18 @@ async def hold(executor: Executor, database: Path, holding: Holding) -> list[Fra
     return answers + [_unknown(holding)] * left
 
 
+async def _lent(
+    stack: AsyncExitStack, executor: Executor, database: Path, end: float
+) -> Lease | None:
+    """A worker until the stack unwinds, None where none was free in time."""
+    try:
+        async with asyncio.timeout(end - time.monotonic()):
+            return await stack.enter_async_context(executor.lease(Wanted(str(database))))
+    except TimeoutError:
+        return None
+
+
 async def _collect(lease: Lease, holding: Holding, end: float, answers: list[Frame]) -> None:
-    budget_s = max(0.0, end - time.monotonic())
     task = {
         "op": "robust",
         "copies": [str(path) for path in holding.copies],
@@ -62,12 +75,13 @@ async def _collect(lease: Lease, holding: Holding, end: float, answers: list[Fra
         "metric": holding.metric,
         "seed": holding.seed,
         "timeout_s": holding.timeout_s,
-        "budget_s": budget_s,
+        "budget_s": max(0.0, end - time.monotonic()),
     }
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        frame = await lease.receive(budget_s + holding.timeout_s, lambda: _PATIENCE_S)
+        left_s = max(0.0, end - time.monotonic())
+        frame = await lease.receive(left_s + holding.timeout_s, lambda: _PATIENCE_S)
         answers += frame["answers"]
 
 

@@ -32,8 +32,14 @@ class Program(NamedTuple):
         return found.pop() if len(found) == 1 else None
 
 
-# What EXPLAIN shows shortened: blobs, and numbers with more digits than it prints.
-_SHORTENED = re.compile(r"[xX]'[^']*'|\d*\.\d+(?:[eE][+-]?\d+)?|\d+\.?[eE][+-]?\d+|\d{16,}")
+# What EXPLAIN shows shortened: blobs, and numbers with more digits than it prints. From 3.46 on
+# digits may have `_` between them; what is found beyond that only sets statements apart.
+_SHORTENED = re.compile(
+    r"[xX]'[^']*'"
+    r"|(?:\d[\d_]*)?\.\d[\d_]*(?:[eE][+-]?\d[\d_]*)?"
+    r"|\d[\d_]*\.?[eE][+-]?\d[\d_]*"
+    r"|\d[\d_]{15,}"
+)
 _SILENT = frozenset({"Explain", "Noop"})  # what a reader is told; it has the aliases in it
 
 
@@ -48,7 +54,12 @@ def program_of(connection: Connection, sql: str) -> Program | None:
         connection.done()
     if not steps or connection.volatile(sql):
         return None
-    return Program(steps, tuple(_SHORTENED.findall(sql)))
+    return Program(steps, shortened(sql))
+
+
+def shortened(sql: str) -> tuple[str, ...]:
+    """The literals that EXPLAIN may show shortened, as written and in order; rather too many."""
+    return tuple(_SHORTENED.findall(sql))
 
 
 class KnownPrograms:

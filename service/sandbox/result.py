@@ -27,6 +27,11 @@ class QueryResult:
     """More rows or bytes were there than asked for."""
     elapsed_ms: float = 0.0
     message: str | None = None
+    digest: str | None = None
+    """Equal for equal sets of all rows (rowset.py), where asked for and not too many."""
+    tables: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    """`table.column`, as the engine resolved them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What a worker does with a task, by its operation. Standard library only."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
 from service.sandbox.group import GroupJudge, Task, failed, since
 from service.sandbox.limits import Limits
+from service.sandbox.rowset import RowSet
 from service.sandbox.sqlite import Connection, Failure
 
 
@@ -56,37 +58,69 @@ class Tasks:
 
 def _query(connection: Connection, task: Frame) -> Frame:
     start = time.perf_counter()
-    rows: list[list[Any]] = []
-    room = task["max_bytes"]
     with connection.run(task["sql"], task["timeout_s"]) as cursor:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         names = [column[0] for column in cursor.description]
-        truncated = False
-        for row in cursor:
-            values = [_jsonable(value) for value in row]
-            room -= sum(len(str(value)) + 4 for value in values)
-            truncated = len(rows) >= task["max_rows"] or room < 0
-            if truncated:
-                break
-            rows.append(values)
+        room = task["max_bytes"] - _sent_bytes(names)
+        if room < 0:
+            limit = f"{task['max_bytes']:,} bytes"
+            raise Failure("too_large", f"the names of the columns alone take more than {limit}")
+        rows, truncated, digest = _first_rows(cursor, task, room)
     answer = {"status": "ok", "columns": names, "rows": rows, "truncated": truncated}
-    return answer | {"elapsed_ms": since(start)}
+    return answer | {"digest": digest, "elapsed_ms": since(start)} | _reads(connection)
+
+
+def _first_rows(
+    cursor: sqlite3.Cursor, task: Frame, room: int
+) -> tuple[list[list[Any]], bool, str | None]:
+    """The rows within the bounds, whether there are more, and the digest of all if asked for."""
+    distinct = RowSet(task["digest_rows"]) if task.get("digest_rows") else None
+    rows: list[list[Any]] = []
+    truncated = False
+    for row in cursor:
+        if distinct and not distinct.take(row):
+            return rows, True, None
+        if truncated:
+            continue
+        values = [_jsonable(value) for value in row]
+        room -= _sent_bytes(values)
+        truncated = len(rows) >= task["max_rows"] or room < 0
+        if truncated and not distinct:
+            break
+        if not truncated:
+            rows.append(values)
+    return rows, truncated, distinct.digest if distinct else None
+
+
+def _writes(step: tuple[Any, ...]) -> bool:
+    """Whether a step of a compiled program writes; the authorizer is not asked about VACUUM."""
+    _address, operation, _p1, p2, *_ = step
+    return bool(operation == "Vacuum" or (operation == "Transaction" and p2))
+
+
+def _reads(connection: Connection) -> Frame:
+    return {
+        "tables": sorted({table for table, _ in connection.reads}),
+        "reads": sorted(f"{table}.{column}" for table, column in connection.reads if column),
+    }
 
 
 def _describe(connection: Connection, task: Frame) -> Frame:
     with connection.run(f"EXPLAIN {task['sql']}", task["timeout_s"]) as cursor:
-        empty = cursor.description is None
-    if empty:
-        raise Failure("no_sql", "the statement is empty")
-    return {
-        "status": "ok",
-        "tables": sorted({table for table, _ in connection.reads}),
-        "columns": sorted(f"{table}.{column}" for table, column in connection.reads if column),
-    }
+        if cursor.description is None:
+            raise Failure("no_sql", "the statement is empty")
+        if any(_writes(step) for step in cursor):
+            raise Failure("forbidden", "not authorized: the statement would write")
+    read = _reads(connection)
+    return {"status": "ok", "tables": read["tables"], "columns": read["reads"]}
 
 
 _ON_ONE_STATEMENT = {"query": _query, "describe": _describe}
+
+
+def _sent_bytes(values: list[Any]) -> int:
+    return len(json.dumps(values))  # a letter may take twelve
 
 
 def _jsonable(value: Any) -> Any:

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from service.errors import VeriSQLError
 from service.text2sql.types import VerifyReport, VerifyTask
 
 Verify = Callable[[VerifyTask], Awaitable[VerifyReport]]
-Outcome = VerifyReport | VeriSQLError
+Outcome = VerifyReport | Exception
 
 
 async def verify_each(
@@ -15,28 +14,20 @@ async def verify_each(
 ) -> AsyncGenerator[tuple[int, Outcome], None]:
     """(place, report or error) of every task as it finishes, at most `at_once` under way.
 
-    Raises what is not a VeriSQLError. Closing the iterator ends the work that is under way.
+    An error, of whatever kind, is the outcome of its own task only: the others go on. Closing the
+    iterator ends the work that is under way.
     """
-    done: asyncio.Queue[tuple[int, Outcome] | BaseException] = asyncio.Queue()
+    done: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
     places = iter(range(len(tasks)))
 
     async def work() -> None:
         for place in places:
             done.put_nowait((place, await _outcome(verify, tasks[place])))
 
-    def ended(worker: asyncio.Task[None]) -> None:
-        if not worker.cancelled() and (error := worker.exception()):
-            done.put_nowait(error)
-
     workers = [asyncio.create_task(work()) for _ in range(min(at_once, len(tasks)))]
-    for worker in workers:
-        worker.add_done_callback(ended)
     try:
         for _ in tasks:
-            outcome = await done.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            yield outcome
+            yield await done.get()
     finally:
         for worker in workers:
             worker.cancel()
@@ -46,5 +37,5 @@ async def verify_each(
 async def _outcome(verify: Verify, task: VerifyTask) -> Outcome:
     try:
         return await verify(task)
-    except VeriSQLError as error:
+    except Exception as error:  # noqa: BLE001 - handed over as a value
         return error

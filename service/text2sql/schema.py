@@ -2,8 +2,10 @@
 
 Read through the sandbox only, since database files may be hostile: nothing opens them in this
 process. Every query has a time limit; what cannot be read in time is left out, never waited for.
+Descriptions of columns come from files beside the database, where there are any.
 """
 
+import asyncio
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
@@ -14,6 +16,7 @@ from typing import Any, Literal, Protocol
 from service.errors import DatabaseUnusable
 from service.sandbox.result import QueryResult
 from service.text2sql.databases import Database
+from service.text2sql.descriptions import Descriptions, Signature, read_descriptions, signature
 
 Value = str | int | float
 
@@ -44,6 +47,10 @@ class Column:
     primary_key: int
     examples: tuple[Value, ...] = ()
     """Distinct values from the first rows; long texts are cut and end in an ellipsis."""
+    description: str = ""
+    """What the column means, as a file beside the database says (text2sql/descriptions.py)."""
+    value_description: str = ""
+    """What its values mean, from the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class Schema:
 
     db_id: str
     tables: tuple[Table, ...]
+    warnings: tuple[str, ...] = ()
+    """What could not be read of the descriptions."""
 
 
 class Queries(Protocol):
@@ -90,7 +99,7 @@ class Queries(Protocol):
 
 
 async def read_schema(executor: Queries, database: Database) -> Schema:
-    """Read the schema with row counts and examples.
+    """Read the schema with row counts, examples and descriptions.
 
     Raises DatabaseUnusable when the file cannot be read as SQLite (or ends its worker), or holds
     more than 2,000 tables, and NoFreeWorker.
@@ -105,19 +114,39 @@ async def read_schema(executor: Queries, database: Database) -> Schema:
         in_time = time.monotonic() < stop_at
         full = await reader.with_contents(table) if in_time else table
         tables.append(replace(full, foreign_keys=keys))
-    return Schema(database.db_id, tuple(tables))
+    names = {table.name: [column.name for column in table.columns] for table in tables}
+    found = await asyncio.to_thread(read_descriptions, database.path, names)
+    described = tuple(_described(table, found) for table in tables)
+    return Schema(database.db_id, described, tuple(found.warnings))
+
+
+def _described(table: Table, found: Descriptions) -> Table:
+    columns = []
+    for column in table.columns:
+        said = found.columns.get((table.name, column.name))
+        if said:
+            column = replace(
+                column,
+                description=said.description,
+                value_description=said.value_description,
+            )
+        columns.append(column)
+    return replace(table, columns=tuple(columns))
 
 
 class SchemaCache:
-    """Schemas of the databases used last, by db_id and content hash; `size` of them are kept."""
+    """Schemas of the databases used last; `size` of them are kept.
+
+    Known by db_id, content hash, and size and time of the files that describe the database.
+    """
 
     def __init__(self, size: int = 64) -> None:
         self._size = size
-        self._kept: OrderedDict[tuple[str, str], Schema] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, Signature], Schema] = OrderedDict()
 
     async def get(self, executor: Queries, database: Database, sha256: str) -> Schema:
         """The schema of the file with that SHA-256, read at most once while it is kept."""
-        key = (database.db_id, sha256)
+        key = (database.db_id, sha256, await asyncio.to_thread(signature, database.path))
         if key not in self._kept:
             self._kept[key] = await read_schema(executor, database)
         self._kept.move_to_end(key)

@@ -15,10 +15,11 @@ _TOKEN = re.compile(
       (?P<skip>--[^\n]* | /\*(?:.*?\*/|.*\Z) | \s+)
     | (?P<string>[xX]?'(?:[^']|'')*'?)
     | (?P<quoted>"(?:[^"]|"")*"?|`(?:[^`]|``)*`?|\[[^\]]*\]?)
-    | (?P<number>(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?))
+    | (?P<number>0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*
+        |(?:{digits}(?:\.(?:{digits})?)?|\.{digits})(?:[eE][+-]?{digits})?)
     | (?P<word>[^\W\d][\w$]*)
     | (?P<sign><=|>=|<>|!=|==|\|\||.)
-    """,
+    """.replace("{digits}", r"\d+(?:_\d+)*"),  # with separators, as SQLite has them from 3.46 on
     re.VERBOSE | re.DOTALL,
 )
 

@@ -1,8 +1,9 @@
 """Verdicts that are kept, and work under way that others wait for instead of doing it again.
 
-Kept by the database's content, the golds, the prediction, the metrics and the limits: whatever a
-verdict depends on. Not kept is what another run might answer otherwise: a deadline that was missed,
-a failure of ours, a statement that asks for the clock or for chance.
+Kept by the database's content, the golds, the prediction, the metrics, the limits and the
+verifier's version: whatever a verdict depends on. Not kept is what another run might answer
+otherwise: a deadline that was missed, a failure of ours, a statement that asks for the clock or for
+chance.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ class GroupKey(NamedTuple):
     robust: Robust | None = None
     by_width: bool = False
     """A prediction of a slow group may be called a mismatch by its number of columns, unrun."""
+    verifier_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The one verifier: /verify, training, evaluation and /generate all call this function."""
 
+import time
 from collections.abc import Sequence
 
 from service import __version__
@@ -11,10 +12,14 @@ from service.text2sql.copies import Copies
 from service.text2sql.databases import Database, DatabaseRegistry
 from service.text2sql.policy import Policy
 from service.text2sql.robust import mark_coincidences
-from service.text2sql.types import Extract, Robust, VerifyReport, VerifyTask
+from service.text2sql.types import Extract, VerifyReport, VerifyTask
 from service.text2sql.verdict import gold_report, verdict_of
 from service.text2sql.verdict_cache import GroupKey, VerdictCache
 
+VERSION = "2"
+"""Of what verdicts mean. Raise it with whatever makes a verdict another one: a metric, a reward, a
+flag, how SQL is taken out of a completion, altered copies. tests/test_verifier_version.py holds it
+against recorded verdicts. 1 was everything before it had a number."""
 _ERRORS_EARN_AS_MISSES = ("execution", "skyrl")
 
 
@@ -36,8 +41,8 @@ class Verifier:
 
     @property
     def version(self) -> str:
-        """Changes whenever a verdict might."""
-        return f"{__version__}+sqlite-{self._executor.engine_version}"
+        """Changes whenever a verdict might: package, meaning of verdicts, SQL engine."""
+        return f"{__version__}+verdicts-{VERSION}.sqlite-{self._executor.engine_version}"
 
     async def verify(self, task: VerifyTask) -> VerifyReport:
         """A verdict for each prediction, in order.
@@ -52,12 +57,13 @@ class Verifier:
         key = self._key(task, sha256)
 
         async def work(predictions: Sequence[str]) -> Judged:
+            end = time.monotonic() + self._executor.limits.group_timeout_s
             judged = await judge(self._executor, database.path, self._group(key, predictions))
             if (await self._registry.look(task.db_id))[1] != sha256:
                 for answer in judged.predictions.values():
                     answer["volatile"] = True  # of another file than the cache would say
             if key.robust and judged.predictions:
-                await self._on_copies(database, key, key.robust, predictions, judged)
+                await self._on_copies(database, key, predictions, judged, end)
             return judged
 
         answers = await self.cache.answers(key, distinct, work)
@@ -78,20 +84,17 @@ class Verifier:
         self,
         database: Database,
         key: GroupKey,
-        robust: Robust,
         predictions: Sequence[str],
         judged: Judged,
+        end: float,
     ) -> None:
         if self._copies is None:
             raise UnsupportedValue(
                 "robust: this verifier has no folder for altered copies", param="robust"
             )
-        copies = await self._copies.get(database, key.database_sha256, robust)
         answers = {predictions[n]: answer for n, answer in judged.predictions.items()}
         golds = [key.golds[n] for n, gold in judged.golds.items() if gold["status"] == "ok"]
-        await mark_coincidences(
-            self._executor, database.path, copies, golds, answers, key.metrics[0], robust
-        )
+        await mark_coincidences(self._executor, self._copies, database, key, golds, answers, end)
 
     def _key(self, task: VerifyTask, sha256: str) -> GroupKey:
         limits = self._executor.limits
@@ -104,6 +107,7 @@ class Verifier:
             diff_rows=task.diff_rows,
             robust=task.robust,
             by_width=task.reward in _ERRORS_EARN_AS_MISSES,
+            verifier_version=self.version,
         )
 
     def _group(self, key: GroupKey, predictions: Sequence[str]) -> Group:

@@ -167,9 +167,10 @@ def _literal(token: Token) -> Literal | None:
         return unquoted(token.text)  # no column has that name: SQLite takes it as a string
     if token.kind != "number":
         return None
-    if token.text.isascii() and token.text.isdigit() and len(token.text) < 16:
-        return int(token.text)
-    return int(token.text[:16], 16) if token.text[:2].lower() == "0x" else float(token.text)
+    text = token.text.replace("_", "")
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    return int(text[:16], 16) if text[:2].lower() == "0x" else float(text)
 
 
 def _negative(literal: Literal) -> Literal:

@@ -1,13 +1,14 @@
 """Bar charts as inline SVG: readable in print and without colour, every number written out.
 
-A bar is filled where it stands for what a cleaned dataset leaves out, hatched where it does not.
+The filled part of a bar is what matters most in its chart (a finding that makes a question unfit, a
+question answered right), the hatched part the rest.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from service.audit.texts import cut, visible
+from service.pages.texts import cut, visible
 
 _WIDTH, _LABEL, _NUMBER, _BAR, _STEP = 720, 230, 70, 18, 28
 _LONGEST_LABEL = 26

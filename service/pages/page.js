@@ -5,12 +5,11 @@ const form = document.querySelector("form");
 const shown = document.querySelector("#shown");
 function filter() {
   const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const kind = form.elements.kind.value, db = form.elements.db.value;
+  const chosen = [...form.querySelectorAll("select")].filter((menu) => menu.value);
   let count = 0;
   rows.forEach((row, n) => {
-    const [k, , d] = row.children;
-    const fits = (!kind || k.dataset.kind === kind) && (!db || d.textContent === db) &&
-      words.every((word) => texts[n].includes(word));
+    const fits = words.every((word) => texts[n].includes(word)) && chosen.every(
+      (menu) => row.children[menu.dataset.column].textContent === menu.value);
     row.hidden = !fits;
     count += fits;
   });

@@ -1,0 +1,111 @@
+"""Several model servers as one engine: the least busy one answers, another takes over."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from service.engine.base import Completions, EngineModel, EngineState, Message, OnText, Sampling
+from service.engine.failures import RETRY_AFTER_S, ServerGone
+from service.engine.remote import RemoteEngine
+from service.errors import EngineUnavailable
+
+
+class BalancedEngine:
+    """A request goes to the ready server with the fewest requests under way; ties take turns.
+
+    A server that cannot be reached, breaks off, or says 502 or 503, gets no more requests until
+    a completion of its own has come back (RemoteEngine.doubt). The request is tried on each of
+    the others once, unless a piece of its answer has been handed over already. All serve the
+    model that the first one to be ready serves: a server with another one gets no requests.
+    """
+
+    def __init__(self, servers: Sequence[RemoteEngine]) -> None:
+        self._servers = list(servers)
+        self._reference: EngineModel | None = None
+        self._turn = 0
+
+    @property
+    def state(self) -> EngineState:
+        """Ready while one server is; the detail names those that are not."""
+        ready = self._ready()
+        detail = f"{len(ready)} of {len(self._servers)} servers ready"
+        wrong = "; ".join(self._wrong(s) for s in self._servers if s not in ready)
+        told = f"{detail}; {wrong}" if wrong else detail
+        if ready:
+            return EngineState("ready", told)
+        starting = any(server.state.status == "starting" for server in self._servers)
+        return EngineState("starting" if starting else "failed", told)
+
+    @property
+    def model(self) -> EngineModel | None:
+        """What they serve; None until the first has answered."""
+        if self._reference is None:
+            ready = (s.model for s in self._servers if s.state.status == "ready")
+            self._reference = next(ready, None)
+        return self._reference
+
+    async def start(self) -> None:
+        """Begin to look at all of them and return at once."""
+        await asyncio.gather(*(server.start() for server in self._servers))
+
+    async def close(self) -> None:
+        """Stop looking; the servers are not ours."""
+        await asyncio.gather(*(server.close() for server in self._servers))
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        model: str | None = None,
+        on_text: OnText | None = None,
+    ) -> Completions:
+        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
+        heard = _Heard(on_text) if on_text else None
+        failure: ServerGone | None = None
+        for server in self._candidates():
+            try:
+                return await server.complete(messages, sampling, model=model, on_text=heard)
+            except ServerGone as error:
+                server.doubt(error.message)
+                failure = error
+                if heard and heard.anything:
+                    break
+        raise failure or self._none_ready()
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens by VERISQL_TOKENIZER, an upper bound without it."""
+        return self._servers[0].count_tokens(text)
+
+    def _candidates(self) -> Iterator[RemoteEngine]:
+        """Each ready server once, the least busy first as things stand when it is asked for."""
+        tried: list[RemoteEngine] = []
+        while left := [server for server in self._ready() if server not in tried]:
+            self._turn += 1
+            turned = [left[(self._turn + i) % len(left)] for i in range(len(left))]
+            tried.append(min(turned, key=lambda server: server.outstanding))
+            yield tried[-1]
+
+    def _ready(self) -> list[RemoteEngine]:
+        wanted = self.model
+        return [s for s in self._servers if s.state.status == "ready" and s.model == wanted]
+
+    def _wrong(self, server: RemoteEngine) -> str:
+        if server.state.status == "ready" and server.model and self.model:
+            return f"{server.url} serves {server.model.name}, not {self.model.name}"
+        return f"{server.url} {server.state.status}: {server.state.detail}"
+
+    def _none_ready(self) -> EngineUnavailable:
+        detail = f"no model server is ready: {self.state.detail}"
+        return EngineUnavailable(detail, retry_after_s=RETRY_AFTER_S)
+
+
+class _Heard:
+    """Hands pieces on, and knows whether there was one."""
+
+    def __init__(self, on_text: OnText) -> None:
+        self._on_text = on_text
+        self.anything = False
+
+    def __call__(self, index: int, text: str) -> None:
+        self.anything = True
+        self._on_text(index, text)

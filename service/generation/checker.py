@@ -1,0 +1,61 @@
+"""Show candidates to the SQL engine: compile them, and run them where the answer needs it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from service.generation.draft import Checked, Draft, with_checks
+from service.sandbox.executor import Executor
+from service.text2sql.databases import Database
+
+Depth = Literal["compile", "run", "compare"]
+"""`compare` runs to the end, to tell results apart; `run` stops at the last row shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Checks on one database; results are cut at `max_rows` rows."""
+
+    executor: Executor
+    database: Database
+    depth: Depth
+    max_rows: int
+
+    async def check(self, drafts: list[Draft]) -> list[Draft]:
+        """The drafts with what the engine made of them, each distinct query once.
+
+        Raises NoFreeWorker.
+        """
+        queries = list(dict.fromkeys(d.sql for d in drafts if d.sql and d.checked is None))
+        checks = await asyncio.gather(*(self.look(sql) for sql in queries))
+        return with_checks(drafts, dict(zip(queries, checks, strict=True)))
+
+    async def look(self, sql: str) -> Checked:
+        """What the engine makes of one query."""
+        return await (self._compile(sql) if self.depth == "compile" else self._run(sql))
+
+    async def _compile(self, sql: str) -> Checked:
+        found = await self.executor.describe(self.database.path, sql)
+        if found.status != "ok":
+            return Checked(found.message or found.status)
+        return Checked(None, tuple(found.tables), tuple(found.columns))
+
+    async def _run(self, sql: str) -> Checked:
+        ran = await self.executor.query(
+            self.database.path,
+            sql,
+            timeout_s=self.executor.limits.query_timeout_s,
+            max_rows=self.max_rows,
+            digest=self.depth == "compare",
+        )
+        if ran.status != "ok":
+            return Checked(ran.message or ran.status)
+        return Checked(
+            tables=tuple(ran.tables),
+            columns=tuple(ran.reads),
+            digest=ran.digest,
+            names=tuple(ran.columns),
+            rows=tuple(ran.rows),
+            truncated=ran.truncated,
+            elapsed_ms=ran.elapsed_ms,
+        )

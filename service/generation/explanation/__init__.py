@@ -1,0 +1,1 @@
+"""SQL's clauses in words, one family of constructs a file; `explain.py` puts them together."""
