@@ -18,7 +18,7 @@ from service.text2sql.policy import Policy
 from service.text2sql.types import Verdict, VerifyReport, VerifyTask
 from service.text2sql.verifier import Verifier
 from tests.conftest import SHOP
-from tests.sandbox_watch import SandboxWatch
+from tests.sandbox_watch import SandboxWatch, workers
 
 LIMITS = Limits(query_timeout_s=10, gold_timeout_s=10, kill_grace_s=0.3, memory_mb=512)
 GOLD = "SELECT name FROM customer WHERE city = 'Rome'"
@@ -26,8 +26,13 @@ RIGHT = "SELECT c.name FROM customer AS c WHERE c.city LIKE 'rome'"
 WRONG = "SELECT name FROM customer WHERE city = 'Paris'"
 ON_TIME_S = 10.0
 """Generous: an honest request takes milliseconds, starting a worker a tenth of a second."""
+_REST_S = 30.0
 
 T = TypeVar("T")
+
+
+def _worker_pids() -> set[int]:
+    return {worker.pid for worker in workers()}
 
 
 def write_database(path: Path, script: str) -> Path:
@@ -48,6 +53,7 @@ class Arena:
         self.data = root / "data"
         self.executor = Executor(workers=workers, limits=limits)
         self._workers = workers
+        self._others = _worker_pids()  # other tests' services
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "Arena":
@@ -66,8 +72,19 @@ class Arena:
             with suppress(ProcessLookupError):  # gone by itself meanwhile
                 os.kill(pid, signal.SIGKILL)
         self.check_honest()
-        while len(self.executor.pids()) < self._workers + SPARE:
+        self.rest()
+
+    def rest(self) -> None:
+        """Wait until no worker is busy, starts or ends: an answer does not wait for that."""
+        until = time.monotonic() + _REST_S
+        while not self._at_rest():
+            assert time.monotonic() < until, (self.executor.pids(), _worker_pids() - self._others)
             self._pause(0.02)
+
+    def _at_rest(self) -> bool:
+        ready = set(self.executor.pids())
+        alone = ready == _worker_pids() - self._others
+        return alone and len(ready) == self._workers + SPARE and not self.executor.busy
 
     async def during(self, db_id: str, sql: str, act: Callable[[], object]) -> VerifyReport:
         """The report on a prediction under which something happens to the file."""
@@ -90,7 +107,8 @@ class Arena:
         return self._runner.run(work)
 
     def watch(self, **bounds: Any) -> SandboxWatch:
-        """The check that an attack left nothing."""
+        """The check that an attack left nothing; what came before it is waited for."""
+        self.rest()
         return SandboxWatch(self.data, pause=self._pause, **bounds)
 
     def _pause(self, seconds: float) -> None:
