@@ -5,10 +5,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from service.sandbox.connections import Connections
-from service.sandbox.copies.judge import CopyJudge
 from service.sandbox.examine import examine
 from service.sandbox.frames import Frame
 from service.sandbox.gold import GoldCache
@@ -16,6 +16,9 @@ from service.sandbox.group import GroupJudge, Task, failed, since
 from service.sandbox.limits import Limits
 from service.sandbox.rowset import RowSet
 from service.sandbox.sqlite import Connection, Failure
+
+if TYPE_CHECKING:
+    from service.sandbox.copies.judge import CopyJudge
 
 
 class Tasks:
@@ -25,7 +28,12 @@ class Tasks:
         self._limits = limits
         self._connections = Connections(limits)
         self._golds = GoldCache(limits)
-        self._copies = CopyJudge(limits)
+
+    @cached_property
+    def _copies(self) -> "CopyJudge":
+        from service.sandbox.copies.judge import CopyJudge  # a fifth of a start, seldom used
+
+        return CopyJudge(self._limits)
 
     def hello(self) -> Frame:
         """The first frame: this worker can work, which it tries before saying so."""
