@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -87,6 +88,26 @@ def test_the_names_of_columns_and_what_json_makes_of_letters_count_as_bytes(shop
 
     too_large = ("too_large", 0, False)
     assert _run(use) == [too_large, too_large, ("ok", 1, False), ("ok", 0, True)]
+
+
+@pytest.mark.parametrize("texts", ["ab", '"', "\\", "\x7f\n", 'a"\t \\b', "é", "a€"])
+def test_rows_are_sent_if_and_only_if_their_json_fits(shop: Path, texts: str) -> None:
+    row = [texts * 800, texts, 1.5, None]
+    codes = ", ".join(str(ord(letter)) for letter in texts)
+    sql = f"""SELECT replace(printf('%.*c', 800, 'x'), 'x', char({codes})), char({codes}), 1.5, NULL
+        FROM (SELECT 1)"""
+    room = len(json.dumps(["t", "u", "v", "w"])) + len(json.dumps(row))
+    named = f"WITH r(t, u, v, w) AS ({sql}) SELECT * FROM r"
+
+    async def use(executor: Executor) -> list[QueryResult]:
+        return [
+            await executor.query(shop, named, timeout_s=30, max_rows=9, max_bytes=room - less)
+            for less in (0, 1)
+        ]
+
+    fits, cut = _run(use)
+    assert (fits.rows, fits.truncated) == ([row], False)
+    assert (cut.rows, cut.truncated) == ([], True)
 
 
 HOSTILE = {
