@@ -1,11 +1,11 @@
 """From an evaluation with several candidates to the calibration of /generate's confidence.
 
     verisql eval dev.json --n 8 --output runs/n8
-    python -m bench.calibrate_confidence runs/n8 --basis "8 candidates at 0.8, 567 Spider dev questions"
+    python -m bench.calibrate_confidence runs/n8 --basis "8 candidates, 567 Spider dev questions"
 
-Prints the row for service/generation/confidence.json, and how far off the confidence is on questions
-that it was not fitted on: the expected calibration error over five folds by database, beside that of
-the bare share of votes.
+Prints the row for service/generation/confidence.json, and how far off the confidence is on
+questions that it was not fitted on: the expected calibration error over five folds by database,
+beside that of the bare share of votes.
 """
 
 import argparse
