@@ -3,13 +3,16 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
-from openai import OpenAI
 
 from tests.conftest import SHOP
 from tests.fixtures_engine import EngineDouble
 from tests.test_serve import Service
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 KEY = "secret"
 SHOP_MODEL = "verisql/shop"
@@ -51,8 +54,10 @@ def openai_service(
 
 
 @pytest.fixture(scope="module")
-def chat_client(openai_service: Service) -> Iterator[OpenAI]:
+def chat_client(openai_service: Service) -> "Iterator[OpenAI]":
     """OpenAI's own client; it tries nothing again."""
+    from openai import OpenAI  # this file is loaded for every test; the client takes its time
+
     url = f"{openai_service.url}/v1"
     with OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=60) as client:
         yield client

@@ -1,5 +1,6 @@
 """What OpenAI's client raises where the service refuses, fails or is busy."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     openai_service: Service, case: dict[str, Any]
 ) -> None:
     body = {"model": SHOP_MODEL, "messages": ASK} | case["change"]
-    headers = {"Authorization": f"Bearer {KEY}"} | case.get("headers", {})
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    headers |= case.get("headers", {})
     url = f"{openai_service.url}/v1/chat/completions"
-    response = httpx.post(url, json=body, headers=headers, timeout=60)
+    response = httpx.post(url, content=json.dumps(body), headers=headers, timeout=60)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (case.get("status", 400), case["code"])
     assert error["param"] == case["param"]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.errors import InvalidRequest, TooLarge, UnsupportedValue
+from service.strict import is_unicode
 from service.text2sql.completion import extract_sql
 from service.text2sql.prompt import Turn
 
@@ -73,6 +74,8 @@ def _text(message: ChatMessage, place: int) -> str:
     parts = message.content if isinstance(message.content, list) else [message.content]
     texts = [_part(part, at if part is message.content else f"{at}.{n}")
              for n, part in enumerate(parts)]  # fmt: skip
+    if not all(map(is_unicode, texts)):
+        raise InvalidRequest(f"{at} holds half of a surrogate pair, which no text may", param=at)
     if sum(map(len, texts)) > _MAX_MESSAGE_CHARS:
         raise TooLarge(f"the message is over {_MAX_MESSAGE_CHARS} characters", param=at)
     return "\n".join(texts)

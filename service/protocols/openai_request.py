@@ -31,7 +31,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "web_search_options": (),
 }
 """Fields that would change the meaning of the answer, by the values that do not."""
-_OUR_NAMES = {"question": "messages", "evidence": "messages", "history": "messages"}
+_OUR_NAMES = {"question": "messages", "history": "messages"}
 
 
 class ChatOptions(GenerateOptions):
@@ -143,16 +143,18 @@ class ChatBody(StrictModel):
         if first in GenerateOptions.model_fields:
             return f"verisql.{param}"
         limit = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
-        own = _OUR_NAMES | {"db_id": target.param, "max_tokens": limit}
+        hint = "verisql.evidence" if self.options.evidence else "messages"
+        own = _OUR_NAMES | {"db_id": target.param, "max_tokens": limit, "evidence": hint}
         return own.get(first, param)
 
     def _refuse_what_has_an_effect(self) -> None:
         for name, neutral in NEUTRAL.items():
             value = getattr(self, name)
             if value is not None and value not in neutral:
-                shown = f"only {' or '.join(map(repr, neutral))}" if neutral else "not at all"
+                shown = "".join(f", or give {other!r}" for other in neutral)
                 raise UnsupportedValue(
-                    f"{name} is supported {shown} here (was {value!r:.200})", param=name
+                    f"{name} is not supported here: leave it out{shown} (was {value!r:.200})",
+                    param=name,
                 )
         if self.choices > 1 and self.options.dialect != "sqlite":
             raise UnsupportedValue(
