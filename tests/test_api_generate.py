@@ -60,7 +60,7 @@ def test_the_answer_has_the_fields_of_the_contract(asking: TestClient) -> None:
     assert answer["model"] == {"name": "double", "revision": None, "adapter": None}
     assert answer["candidates"] == [
         {"sql": answer["sql"], "valid": True, "error": None, "votes": 1}
-        | {"mean_logprob": None, "repaired": 0}
+        | {"mean_logprob": None, "repaired": 0, "finish_reason": "stop"}
     ]
 
 
