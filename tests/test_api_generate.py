@@ -173,6 +173,7 @@ def test_a_failing_query_goes_back_with_its_error(asking: TestClient, says: Engi
     ]
     assert answer["candidates"][0]["repaired"] == 1
     assert "no such column: nam" in says.requests[-1]["messages"][-1]["content"]
+    assert "name" in says.requests[-1]["messages"][-1]["content"].split("customer.", 1)[1]
     assert answer["usage"]["prompt_tokens"] == 14
 
 

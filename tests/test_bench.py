@@ -200,7 +200,8 @@ def test_figures_and_curves_are_what_they_say(tmp_path: Path) -> None:
 def test_the_service_and_the_bare_server_answer_the_same_prompts(
     engine_double: EngineDouble, tmp_path: Path
 ) -> None:
-    engine_double.metrics = 'vllm:prefix_cache_queries_total{engine="0"} 10\nvllm:prefix_cache_hits_total{engine="0"} 9\n'
+    counted = ("queries_total", 10), ("hits_total", 9)
+    engine_double.metrics = "".join(f'vllm:prefix_cache_{n}{{a="0"}} {v}\n' for n, v in counted)
     options = ["--questions", "3", "--rounds", "1", "--results", str(tmp_path)]
     generate_overhead.main([*options, "--engine-url", engine_double.url, "--model", "double"])
     found = json.loads((tmp_path / "generate_overhead.json").read_text())

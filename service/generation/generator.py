@@ -114,7 +114,7 @@ class Generator:
             return Mended(drafts, [])
         report(Stage("repairing", f"at most {task.repair} times"))
         sampling = sampling_of(task)
-        mender = Mender(self._engine, checker, sampling, task.model, task.repair)
+        mender = Mender(self._engine, checker, context.schema, sampling, task.model, task.repair)
         return await mender.mend(asked.prompt.messages, drafts)
 
 
