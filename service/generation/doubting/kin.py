@@ -1,7 +1,8 @@
 """Words that people use for one another: irregular forms and the commonest synonyms. English.
 
 Written by hand from general knowledge. Each line is one group: the first word stands for
-the others. A group need not be exact. What it joins is taken to be known, which only makes doubts rarer.
+the others. A group need not be exact. What it joins is taken to be known, which only makes doubts
+rarer.
 """
 
 _GROUPS = """
