@@ -12,7 +12,9 @@ _POLITE = (
 )
 _CHANGE = re.compile(
     r"(?:^|[.;!?\n]\s*)\s*" + _POLITE + r"(?:"
-    r"delete (?!dates?\b|times?\b|flags?\b|logs?\b|counts?\b|events?\b|operations?\b)\S|"
+    r"delete (?:from|all|the|every|each|any|this|that|these|those|my|our|his|her|their|an?|it|them|"
+    r"everything|everyone|rows?|records?)\b|"
+    r"delete \w+(?: \d+| (?:where|with|who|whose|which|that|named|called|older|from)\b|[\s.!]*$)|"
     r"insert (?:into|a|an|the|new|another|this|these|following|row|rows|record|records|values)\b|"
     r"(?:drop|truncate) (?:the |all |every |this |that )?(?:\w+ )?"
     r"(?:table|tables|database|schema|index|view|column|columns)\b|"
@@ -23,7 +25,8 @@ _CHANGE = re.compile(
     r"(?:create|make|alter|rename) (?:an? |the |new )*(?:\w+ )?"
     r"(?:table|view|index|column|database|trigger|user)\b(?! of\b| with\b| showing\b| listing\b)|"
     r"(?:change|set|modify|edit|rename|replace|increase|decrease|raise|lower|reduce)"
-    r" (?:the|all|every|each|his|her|their|my|our|its)\b.{0,120}?\b(?:to|by|with|as)\b|"
+    r" (?:the|all|every|each|his|her|their|my|our|its)\b"
+    r"(?! (?:list|results?|output|answer|selection|range)\b).{0,120}?\b(?:to|by|with|as)\b|"
     r"remove (?!duplicat|the duplicat|any duplicat|all duplicat|repeat|null|blank|space)"
     r"(?:the|all|every|each|any|this|that|these|those|an?|from)\b"
     r")",
