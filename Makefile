@@ -101,7 +101,7 @@ model: setup ## fetch and convert the model of VERISQL_MODEL without serving it
 eval: setup ## accuracy on the demo questions (needs `make serve` in another terminal)
 	@$(BIN)/verisql eval
 
-bench: setup ## what the figures come from: start, throughput, attacks, soak (some 30 minutes)
+bench: setup ## what the figures come from: start, throughput, attacks, soak, /generate (an hour)
 	@$(BIN)/python -m bench.startup --engine off
 	$(BIN)/python -m bench.verify_throughput pairs --results $(RESULTS)
 	$(BIN)/python -m bench.large_databases $(BENCH_DATABASES)
@@ -109,6 +109,7 @@ bench: setup ## what the figures come from: start, throughput, attacks, soak (so
 	$(BIN)/python -m bench.verify_throughput groups $(BENCH_DATABASES) --set mid_training --results $(RESULTS)
 	$(BIN)/python -m bench.attack_load --results $(RESULTS)
 	$(BIN)/python -m bench.soak --results $(RESULTS)
+	$(BIN)/python -m bench.generate_overhead --results $(RESULTS)
 
 clean: ## remove the environments and caches (not the models and runs below VERISQL_HOME)
 	rm -rf .venv .venv-core build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
     python -m bench.generate_overhead --questions 64 --rounds 3 --model qwen2.5-coder-0.5b-instruct
 
-The service starts its own vLLM. Both sides answer the same prompts with the same sampling (greedy,
+The service starts its own vLLM, or uses the one at --engine-url. Both sides answer the same prompts with the same sampling (greedy,
 one candidate): `bare` sends the messages that /generate reports with `debug` straight to vLLM's
 /v1/chat/completions, `service` sends the questions to /generate with its default settings. 16
 callers at a time, rounds alternate (A B A B), after one round that warms both. Latency is compared
@@ -29,7 +29,7 @@ from service.demo import questions_path
 from service.text2sql.questions import Question, read_questions
 
 _CALLERS = 16
-_ENGINE = re.compile(r"answers on (http://127\.0\.0\.1:\d+)")
+_ENGINE = re.compile(r"engine ready: \S+ answers on (http\S+)")
 _COUNTER = re.compile(r"^vllm:prefix_cache_(queries|hits)(?:_total)?\{[^}]*\} ([0-9.e+]+)$", re.M)
 
 Ask = Callable[[int], Awaitable[Any]]
@@ -44,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
     parser.add_argument("--models-dir", type=Path, default=Path("~/.verisql/models").expanduser())
+    parser.add_argument("--engine-url", help="a model server that is already there")
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--results", type=Path)
     given = parser.parse_args(arguments)
     facts = figures.machine()
     questions = read_questions(given.file)[: given.questions]
-    settings = {"engine": "local", "model": given.model, "models_dir": given.models_dir}
+    settings: dict[str, Any] = {"model": given.model, "models_dir": given.models_dir}
+    settings |= {"engine_url": given.engine_url} if given.engine_url else {"engine": "local"}
     with service(data_dir=given.data_dir, timeout_s=1200, **settings) as running:
         found = asyncio.run(_measure(running, questions, given))
     print(found)
@@ -60,6 +62,7 @@ async def _measure(
     running: Running, questions: list[Question], given: argparse.Namespace
 ) -> dict[str, Any]:
     engine = next(found[1] for line in running.lines if (found := _ENGINE.search(line)))
+    engine = engine.removesuffix("/v1")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=_CALLERS)
     async with httpx.AsyncClient(timeout=None, limits=limits) as http:
         hits, prompts = await _first_round(http, running.url, engine, questions, given)

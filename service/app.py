@@ -41,6 +41,7 @@ from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
 from service.models.registry import resolve_model
+from service.protocols import openai_chat, openai_models
 from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
 from service.text2sql.copies import Copies
@@ -72,7 +73,8 @@ def create_app(
         RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
     )
     routed = (health, generate, feedback, verify, verify_batch, audit, train_jobs, databases)
-    for part in routed:
+    spoken = (openai_chat, openai_models)
+    for part in (*routed, *spoken):
         app.include_router(part.router)
     return app
 

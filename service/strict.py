@@ -17,7 +17,7 @@ class StrictModel(BaseModel):
     @classmethod
     def _know_every_field(cls, value: Any) -> Any:
         given = value if isinstance(value, dict) else {}
-        broken = [name for name, text in _texts(given) if not _is_unicode(text)]
+        broken = [name for name, text in _texts(given) if not is_unicode(text)]
         if broken:
             raise ValueError(f"{broken[0]!a} holds half of a surrogate pair, which no text may")
         unknown = [name for name in given if name not in cls.model_fields]
@@ -41,5 +41,6 @@ def _texts(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _texts(value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """False for a text with half of a surrogate pair, which JSON may bring and UTF-8 has not."""
     return text.isascii() or text.encode(errors="ignore") == text.encode(errors="surrogatepass")

@@ -60,7 +60,7 @@ def test_the_answer_has_the_fields_of_the_contract(asking: TestClient) -> None:
     assert answer["model"] == {"name": "double", "revision": None, "adapter": None}
     assert answer["candidates"] == [
         {"sql": answer["sql"], "valid": True, "error": None, "votes": 1}
-        | {"mean_logprob": None, "repaired": 0}
+        | {"mean_logprob": None, "repaired": 0, "finish_reason": "stop"}
     ]
 
 
@@ -173,6 +173,7 @@ def test_a_failing_query_goes_back_with_its_error(asking: TestClient, says: Engi
     ]
     assert answer["candidates"][0]["repaired"] == 1
     assert "no such column: nam" in says.requests[-1]["messages"][-1]["content"]
+    assert "name" in says.requests[-1]["messages"][-1]["content"].split("customer.", 1)[1]
     assert answer["usage"]["prompt_tokens"] == 14
 
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from bench import attack_load, figures, large_databases, soak, verify_throughput
+from bench import (
+    attack_load,
+    calibrate_confidence,
+    figures,
+    generate_overhead,
+    large_databases,
+    soak,
+    verify_throughput,
+)
 from bench.attacks import KINDS, attack
 from bench.bird_baseline import evaluate
 from bench.constructed_groups import constructed, without_runaways
@@ -19,7 +27,12 @@ from bench.judge_groups import FAILED, RUNAWAY, describe, judged, read_groups
 from bench.labelled_pairs import groups, read_pairs
 from bench.sample_groups import GROUP_SIZE, in_turn
 from bench.verify_work import group_work, within
+from service.commands.run_folder import RunFolder
+from service.text2sql.evaluation import Provenance, Sample
+from service.text2sql.evaluation.manifest import Plan
 from service.text2sql.questions import read_questions
+from tests.fixtures_engine import EngineDouble
+from tests.fixtures_eval import outcome
 
 ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT sum(n) FROM c"
 
@@ -182,3 +195,33 @@ def test_figures_and_curves_are_what_they_say(tmp_path: Path) -> None:
     assert figures.percentile(list(range(1, 101)), 0.99) == 100
     draw(tmp_path / "c.svg", "s", [0, 1], {"flat": [0, 0]})
     assert "flat" in (tmp_path / "c.svg").read_text()
+
+
+def test_the_service_and_the_bare_server_answer_the_same_prompts(
+    engine_double: EngineDouble, tmp_path: Path
+) -> None:
+    counted = ("queries_total", 10), ("hits_total", 9)
+    engine_double.metrics = "".join(f'vllm:prefix_cache_{n}{{a="0"}} {v}\n' for n, v in counted)
+    options = ["--questions", "3", "--rounds", "1", "--results", str(tmp_path)]
+    generate_overhead.main([*options, "--engine-url", engine_double.url, "--model", "double"])
+    found = json.loads((tmp_path / "generate_overhead.json").read_text())
+    assert found["questions"] == 3
+    assert found["throughput_ratio"]["median"] > 0
+    sent = [json.dumps(r["messages"]) for r in engine_double.requests if r["max_tokens"] == 128]
+    assert len(sent) == 4 * 3  # once to read the prompts, bare to warm up, then each side
+    assert len(set(sent)) == 3
+
+
+def test_a_calibration_is_fitted_to_votes_and_checked_on_other_databases(tmp_path: Path) -> None:
+    plan = Plan("f", "0" * 64, 5, tuple(range(5)), {}, {"metrics": ["bird_ex"]})
+    with RunFolder(tmp_path / "run", plan, {}) as folder:
+        for place, (votes, right) in enumerate([(4, 1.0), (4, 1.0), (1, 0.0), (1, 0.0), (1, 1.0)]):
+            samples = tuple(Sample("SELECT 1", "match", {}, votes=votes) for _ in range(4))
+            told = {"samples": samples, "voted": True, "provenance": Provenance({"name": "tiny"})}
+            folder.add(outcome(place, right, db_id=f"db{place}", **told))
+    options = ["--basis", "a test", "--results", str(tmp_path)]
+    calibrate_confidence.main([str(tmp_path / "run"), *options])
+    found = json.loads((tmp_path / "confidence.json").read_text())
+    assert (found["model"], found["basis"], found["questions"]) == ("tiny", "a test", 5)
+    assert found["points"] == [[0.25, 0.3333], [1.0, 1.0]]
+    assert 0 <= found["error_fitted"] <= 1

@@ -20,7 +20,7 @@ CORE = (
 BELOW = (*CORE, "service.jobs.spec", "service.jobs.rundir", "service")
 HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()
 STORES = ("service.storage", "service.jobs.store", "service.feedback.store")
-SERVED = ("service.api", "service.app", "service.serving")
+SERVED = ("service.api", "service.protocols", "service.app", "service.serving")
 
 
 def _modules(folder: str) -> Iterator[tuple[str, Path]]:

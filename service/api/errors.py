@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.api.error_style import styled_detail, styled_status
 from service.errors import InvalidRequest, VeriSQLError
 from service.logs import request_id
 
@@ -36,24 +37,36 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+class OpenAIErrorDetail(ErrorDetail):
+    """What went wrong, with the word for it that OpenAI's clients read."""
+
+    type: str
+
+
+class OpenAIErrorBody(BaseModel):
+    """The same under /v1/."""
+
+    error: OpenAIErrorDetail
+
+
 def error_response(
     status: int, code: str, message: str, param: str | None, retry_after_s: float | None = None
 ) -> Response:
     """The one error body, as an answer."""
     headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else None
     body = error_body(code, message, param)
-    return Response(body, status, headers, media_type="application/json")
+    return Response(body, styled_status(status), headers, media_type="application/json")
 
 
 def error_body(code: str, message: str, param: str | None) -> bytes:
     """The one error body, as JSON."""
-    detail = {
+    detail: dict[str, str | None] = {
         "code": code,
         "message": _unicode(message),
         "param": None if param is None else _unicode(param),
         "request_id": request_id.get(),
     }
-    return orjson.dumps({"error": detail})
+    return orjson.dumps({"error": styled_detail(detail, code)})
 
 
 def known_body(error: VeriSQLError) -> bytes:

@@ -6,19 +6,20 @@
     event: error   data: the one error body
 
 A failure before the first event is an ordinary answer with its own status. While nothing happens
-a comment goes out every 15 seconds, so that proxies keep the connection.
+a comment goes out every 15 seconds, so that proxies keep the connection. Other protocols have other
+forms of the same stream (Form).
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from service.api.errors import error_body, known_body
+from service.api.errors import INTERNAL, error_body, known_body
 from service.api.hangup import hung_up, while_connected
 from service.errors import VeriSQLError
 from service.generation.stages import Piece, Report, Stage
@@ -28,41 +29,78 @@ _QUIET_S = 15.0
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LOG = logging.getLogger(__name__)
 
-Work = Callable[[Report], Coroutine[Any, Any, bytes]]
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+Work = Callable[[Report], Coroutine[Any, Any, T]]
 _Event = Stage | Piece | None
 
 
-async def event_stream(request: Request, work: Work) -> Response:
-    """Start the work and stream what it reports; raises what it raises before its first report."""
+class Form(Protocol[T_contra]):
+    """How a stream is written; an empty frame is left out."""
+
+    def opens(self, event: Stage | Piece) -> bool:
+        """Whether the answer begins with this event; what fails before has a status of its own."""
+
+    def begin(self) -> bytes:
+        """The first frame."""
+
+    def frame(self, event: Stage | Piece) -> bytes:
+        """The frame of an event; those before the answer began have none."""
+
+    def done(self, result: T_contra) -> bytes:
+        """The last frames."""
+
+    def failed(self, body: bytes) -> bytes:
+        """The last frames after a failure, whose error body this is."""
+
+
+async def event_stream(request: Request, work: Work[T], form: Form[T]) -> Response:
+    """Start the work and stream what it reports; raises what it raises before the answer begins."""
     events: asyncio.Queue[_Event] = asyncio.Queue()
     working = asyncio.create_task(work(events.put_nowait))
     working.add_done_callback(lambda _: events.put_nowait(None))
     try:
-        first = await while_connected(request, events.get())
+        first = await while_connected(request, _opening(events, form))
         if first is None:
             working.result()
     except BaseException:
         await _end(working)
         raise
-    body = _frames(request, first, events, working)
+    body = _frames(request, _written(first, events, working, form), working)
     return StreamingResponse(body, media_type=EVENT_STREAM, headers=_HEADERS)
 
 
 async def _frames(
-    request: Request, first: _Event, events: asyncio.Queue[_Event], working: asyncio.Task[bytes]
+    request: Request, written: AsyncGenerator[bytes, None], working: asyncio.Task[T]
 ) -> AsyncGenerator[bytes, None]:
     watching = asyncio.create_task(hung_up(request))
     watching.add_done_callback(lambda _: _cancel(working))
-    event = first
     try:
-        while event is not None:
-            yield _frame(event)
-            while (event := await _next(events)) is _QUIET:
-                yield b": waiting\n\n"
-        yield _last(working)
+        async for frame in written:
+            if frame:
+                yield frame
     finally:
         watching.cancel()
+        await written.aclose()
         await _end(working)
+
+
+async def _written(
+    first: Any, events: asyncio.Queue[_Event], working: asyncio.Task[T], form: Form[T]
+) -> AsyncGenerator[bytes, None]:
+    event = first
+    yield form.begin()
+    while event is not None:
+        yield b": waiting\n\n" if event is _QUIET else form.frame(event)
+        event = await _next(events)
+    yield _last(working, form)
+
+
+async def _opening(events: asyncio.Queue[_Event], form: Form[Any]) -> Any:
+    """The event with which the answer begins: none at the end, and silence is one too."""
+    while (event := await _next(events)) not in (None, _QUIET) and not form.opens(event):
+        pass
+    return event
 
 
 class _Quiet:
@@ -80,32 +118,50 @@ async def _next(events: asyncio.Queue[_Event]) -> Any:
         return _QUIET
 
 
-def _frame(event: Stage | Piece) -> bytes:
-    name = b"stage" if isinstance(event, Stage) else b"text"
-    return b"event: %b\ndata: %b\n\n" % (name, orjson.dumps(event))
+class NamedEvents:
+    """The form of POST /generate."""
+
+    def opens(self, _event: Stage | Piece) -> bool:
+        """With whatever comes first."""
+        return True
+
+    def begin(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def frame(self, event: Stage | Piece) -> bytes:
+        """`stage` or `text`."""
+        name = b"stage" if isinstance(event, Stage) else b"text"
+        return b"event: %b\ndata: %b\n\n" % (name, orjson.dumps(event))
+
+    def done(self, result: bytes) -> bytes:
+        """`done`, with the answer's JSON."""
+        return b"event: done\ndata: %b\n\n" % result
+
+    def failed(self, body: bytes) -> bytes:
+        """`error`."""
+        return b"event: error\ndata: %b\n\n" % body
 
 
-def _last(working: asyncio.Task[bytes]) -> bytes:
+def _last(working: asyncio.Task[T], form: Form[T]) -> bytes:
     """The result, or the error that ended the work."""
     try:
-        return b"event: done\ndata: %b\n\n" % working.result()
+        return form.done(working.result())
     except VeriSQLError as error:
-        return b"event: error\ndata: %b\n\n" % known_body(error)
+        return form.failed(known_body(error))
     except asyncio.CancelledError:
-        body = error_body("unavailable", "the service is stopping", None)
+        return form.failed(error_body("unavailable", "the service is stopping", None))
     except Exception:  # noqa: BLE001 - the process boundary: the answer has begun, no handler sees it
         _LOG.exception("unhandled error")
-        message = "an internal error; the log has it under this request_id"
-        body = error_body("internal_error", message, None)
-    return b"event: error\ndata: %b\n\n" % body
+        return form.failed(error_body("internal_error", INTERNAL, None))
 
 
-def _cancel(working: asyncio.Task[bytes]) -> None:
+def _cancel(working: asyncio.Task[Any]) -> None:
     # Once: a second time would break off the closing of the connection to the model server.
     if not working.cancelling():
         working.cancel()
 
 
-async def _end(working: asyncio.Task[bytes]) -> None:
+async def _end(working: asyncio.Task[Any]) -> None:
     _cancel(working)
     await asyncio.wait([working])  # gather would cancel it again when it is cancelled itself

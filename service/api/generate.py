@@ -1,6 +1,5 @@
 """POST /generate: a question and a database in, SQL out; with `stream` as server-sent events."""
 
-from dataclasses import dataclass, fields
 from typing import Annotated
 
 import orjson
@@ -8,14 +7,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
+from service.api.answering import GenerateReply, answer_question
 from service.api.deps import Parts, PartsDep
-from service.api.events import EVENT_STREAM, event_stream
+from service.api.events import EVENT_STREAM, NamedEvents, event_stream
 from service.api.hangup import while_connected
 from service.errors import TooLarge
-from service.feedback.records import AnswerRecord
 from service.generation.stages import Report, unreported
-from service.generation.task import GenerateAnswer, GenerateTask
-from service.logs import request_id
+from service.generation.task import GenerateTask
 from service.settings import Settings
 from service.strict import StrictModel
 from service.text2sql.prompt import Turn
@@ -32,25 +30,12 @@ class TurnBody(StrictModel):
     sql: Annotated[str, StringConstraints(min_length=1)]
 
 
-class GenerateBody(StrictModel):
-    """A question about one database."""
+class GenerateOptions(StrictModel):
+    """How to answer: what the question itself does not say."""
 
-    question: _Question
-    db_id: Annotated[str, Field(min_length=1, max_length=500)]
-    evidence: Annotated[str, Field(description="Knowledge that the question builds on.")] = ""
     dialect: Annotated[
         str, Field(max_length=50, description="Of `sql` in the answer, by sqlglot's names.")
     ] = "sqlite"
-    n: Annotated[int, Field(ge=1, le=64, description="Candidates, from one engine call.")] = 1
-    temperature: Annotated[
-        float | None,
-        Field(ge=0, le=2, description="0 is greedy; default 0, or 0.8 for several candidates."),
-    ] = None
-    seed: Annotated[int | None, Field(ge=0, lt=2**31, description="Of the sampling.")] = None
-    max_tokens: Annotated[int, Field(ge=1, le=32_768, description="Longest answer.")] = 512
-    model: Annotated[
-        str | None, Field(max_length=500, description="A served model; default: the live one.")
-    ] = None
     execute: Annotated[bool, Field(description="Also run the query, and give its rows.")] = False
     max_rows: Annotated[int, Field(ge=1, le=10_000, description="Rows of the result.")] = 100
     vote: Annotated[
@@ -59,10 +44,6 @@ class GenerateBody(StrictModel):
     repair: Annotated[
         int, Field(ge=0, le=5, description="Times that a failing candidate goes back.")
     ] = 0
-    history: Annotated[
-        list[TurnBody], Field(max_length=20, description="Earlier turns, oldest first.")
-    ] = []
-    stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
     template: Annotated[
         str | None, Field(max_length=100, description="Prompt template; default: the setting.")
     ] = None
@@ -76,6 +57,28 @@ class GenerateBody(StrictModel):
         bool, Field(description="May answer with the verified query of the same question.")
     ] = True
     debug: Annotated[bool, Field(description="Give the prompt and completions too.")] = False
+
+
+class GenerateBody(GenerateOptions):
+    """A question about one database."""
+
+    question: _Question
+    db_id: Annotated[str, Field(min_length=1, max_length=500)]
+    evidence: Annotated[str, Field(description="Knowledge that the question builds on.")] = ""
+    n: Annotated[int, Field(ge=1, le=64, description="Candidates, from one engine call.")] = 1
+    temperature: Annotated[
+        float | None,
+        Field(ge=0, le=2, description="0 is greedy; default 0, or 0.8 for several candidates."),
+    ] = None
+    seed: Annotated[int | None, Field(ge=0, lt=2**31, description="Of the sampling.")] = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768, description="Longest answer.")] = 512
+    model: Annotated[
+        str | None, Field(max_length=500, description="A served model; default: the live one.")
+    ] = None
+    history: Annotated[
+        list[TurnBody], Field(max_length=20, description="Earlier turns, oldest first.")
+    ] = []
+    stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
 
     def task(self, settings: Settings) -> GenerateTask:
         """The generator's input; raises TooLarge over the server's bounds."""
@@ -99,13 +102,6 @@ class GenerateBody(StrictModel):
         return GenerateTask(**given, history=turns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateReply(GenerateAnswer):
-    """The answer, under the request's id."""
-
-    request_id: str
-
-
 @router.post(
     "/generate",
     response_model=GenerateReply,
@@ -121,30 +117,12 @@ async def generate(body: GenerateBody, parts: PartsDep, request: Request) -> Res
     """
     task = body.task(parts.settings)
     if body.stream:
-        return await event_stream(request, lambda report: _reply(task, parts, report))
+        return await event_stream(
+            request, lambda report: _reply(task, parts, report), NamedEvents()
+        )
     reply = await while_connected(request, _reply(task, parts))
     return Response(reply, media_type="application/json")
 
 
 async def _reply(task: GenerateTask, parts: Parts, report: Report = unreported) -> bytes:
-    answer = await parts.generator.generate(task, report)
-    parts.metrics.count_generation(answer)
-    parts.feedback.record(_record(task, answer))
-    given = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    return orjson.dumps(GenerateReply(**given, request_id=request_id.get()))
-
-
-def _record(task: GenerateTask, answer: GenerateAnswer) -> AnswerRecord:
-    return AnswerRecord(
-        request_id=request_id.get(),
-        db_id=task.db_id,
-        database_sha256=answer.database_sha256,
-        question=task.question,
-        evidence=task.evidence,
-        sql=answer.sqlite_sql,
-        status=answer.status,
-        model=answer.model.adapter or answer.model.name,
-        prompt_sha256=answer.prompt_sha256,
-        verified_query_id=answer.verified_query_id,
-        follow_up=bool(task.history),
-    )
+    return orjson.dumps(await answer_question(task, parts, report))

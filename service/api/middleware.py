@@ -8,6 +8,7 @@ import uuid
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.error_style import leave_style, use_style_of
 from service.api.errors import INTERNAL, error_response
 from service.logs import request_id
 from service.metrics import Metrics
@@ -30,11 +31,12 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         call = _Call(scope, send, self._max_body_bytes)
-        mark = request_id.set(call.id)
+        mark, style = request_id.set(call.id), use_style_of(scope["path"])
         try:
             await self._serve(call, scope, receive)
         finally:
             self._record(call, scope)
+            leave_style(style)
             request_id.reset(mark)
 
     async def _serve(self, call: "_Call", scope: Scope, receive: Receive) -> None:

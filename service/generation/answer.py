@@ -9,6 +9,7 @@ from service.generation.chart import chart
 from service.generation.confidence import Confidence, confidence
 from service.generation.context import Context
 from service.generation.dialects import transpile
+from service.generation.doubting.doubt import Doubt
 from service.generation.draft import Checked
 from service.generation.explain import explain
 from service.generation.lineage import lineage
@@ -83,6 +84,11 @@ def from_verified(asking: Asking, known: VerifiedQuery, checked: Checked) -> Gen
         candidates=[Candidate(known.sql, valid=True, error=None, votes=0)],
     )
     return _with_query(answer, asking, known.sql, checked)
+
+
+def asked_back(asking: Asking, found: Doubt) -> GenerateAnswer:
+    """The answer that is a question, or that there is none; the model was not asked."""
+    return replace(unanswered(asking), status=found.status, clarification=found.text)
 
 
 def unanswered(asking: Asking) -> GenerateAnswer:

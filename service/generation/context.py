@@ -19,6 +19,8 @@ class Context:
     sha256: str
     schema: Schema
     values: tuple[ValueMatch, ...] = ()
+    sought: bool = False
+    """Values were looked for; without that, any word of the question could be one."""
 
 
 class Contexts:
@@ -47,4 +49,4 @@ class Contexts:
             return Context(database, sha256, schema)
         text = f"{task.question}\n{task.evidence}"
         found = await self._indexes.find(self._executor, database, sha256, schema, text)
-        return Context(database, sha256, schema, tuple(found))
+        return Context(database, sha256, schema, tuple(found), sought=True)

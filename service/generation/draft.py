@@ -46,8 +46,15 @@ class Draft:
     def candidate(self, votes: int) -> Candidate:
         """As the caller sees it."""
         completion = self.completion
-        logprob = completion.mean_logprob
-        return Candidate(self.sql, self.error is None, self.error, votes, logprob, self.repaired)
+        return Candidate(
+            sql=self.sql,
+            valid=self.error is None,
+            error=self.error,
+            votes=votes,
+            mean_logprob=completion.mean_logprob,
+            repaired=self.repaired,
+            finish_reason=completion.finish_reason,
+        )
 
 
 def draft(completion: Completion, repaired: int = 0) -> Draft:

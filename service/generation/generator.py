@@ -1,15 +1,23 @@
 """From a question to an answer: the stages of POST /generate in their order."""
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from service.engine.base import Engine, EngineModel
-from service.generation.answer import Asking, VerifiedQuery, answered, from_verified
+from service.generation.answer import (
+    Asking,
+    VerifiedQuery,
+    answered,
+    asked_back,
+    from_verified,
+)
 from service.generation.ask import Asked, Asker, sampling_of
 from service.generation.checker import Checker, Depth
 from service.generation.context import Context, Contexts
 from service.generation.dialects import known_dialect
+from service.generation.doubts import Doubt, doubt
 from service.generation.draft import draft
 from service.generation.repair import Mended, Mender
 from service.generation.stages import Report, Stage, unreported
@@ -75,6 +83,8 @@ class Generator:
         report(Stage("schema", f"{len(context.schema.tables)} tables"))
         if known := await self._known(asking, report):
             return known
+        if task.clarify and (found := await _doubt(asking)):
+            return asked_back(asking, found)
         streamed = None if report is unreported else report
         report(Stage("generating", f"{task.n} candidates" if task.n > 1 else "one candidate"))
         asker = Asker(self._engine, self._defaults.context_tokens)
@@ -114,8 +124,16 @@ class Generator:
             return Mended(drafts, [])
         report(Stage("repairing", f"at most {task.repair} times"))
         sampling = sampling_of(task)
-        mender = Mender(self._engine, checker, sampling, task.model, task.repair)
+        mender = Mender(self._engine, checker, context.schema, sampling, task.model, task.repair)
         return await mender.mend(asked.prompt.messages, drafts)
+
+
+async def _doubt(asking: Asking) -> Doubt | None:
+    task, context = asking.task, asking.context
+    values = context.values if context.sought else None
+    asked = (task.question, task.evidence, task.history, context.schema, values)
+    # In a thread, since the words of a schema with thousands of columns take a while to collect.
+    return await asyncio.to_thread(doubt, *asked)
 
 
 def _depth(task: GenerateTask) -> Depth:

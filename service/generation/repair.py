@@ -8,30 +8,40 @@ from service.engine.base import Completions, Engine, Message, Sampling
 from service.errors import TooLarge
 from service.generation.checker import Checker
 from service.generation.draft import Draft, draft
+from service.generation.hints import hint
 from service.generation.task import Repair
+from service.text2sql.schema import Schema
+from service.text2sql.untrusted import one_line, without_tokens
 
 _LONGEST_ERROR = 300  # characters of the engine's error that the model gets to read
 
 
-def repair_messages(messages: Sequence[Message], failed: Draft) -> list[Message]:
-    """The conversation so far, the answer that failed, and why it did.
+def repair_messages(messages: Sequence[Message], failed: Draft, schema: Schema) -> list[Message]:
+    """The conversation so far, the answer that failed, why it did, and what the schema has instead.
 
     The error may quote the query but nothing of the database's contents. The prompt stays the
     prefix, so that the model server finds it in its cache.
     """
     return [
         *messages,
-        {"role": "assistant", "content": failed.completion.text},
-        {"role": "user", "content": _complaint(failed)},
+        {"role": "assistant", "content": _answer(failed)},
+        {"role": "user", "content": _complaint(failed, schema)},
     ]
 
 
-def _complaint(failed: Draft) -> str:
-    error = " ".join((failed.error or "").split())[:_LONGEST_ERROR]
+def _answer(failed: Draft) -> str:
+    if failed.sql is None:
+        return without_tokens(failed.completion.text)
+    return f"```sql\n{without_tokens(failed.sql)}\n```"
+
+
+def _complaint(failed: Draft, schema: Schema) -> str:
+    error = one_line(without_tokens(failed.error or ""), _LONGEST_ERROR)
     if failed.sql is None:
         return "There is no SQL in that answer. Answer with one SQLite query in a ```sql block."
+    told = " ".join(filter(None, [error, hint(failed.error or "", schema)]))
     return (
-        f"SQLite cannot run that query: {error}\n"
+        f"SQLite cannot run that query: {told}\n"
         "Use only tables and columns of the schema above. Answer with one corrected query in a "
         "```sql block and nothing else."
     )
@@ -53,6 +63,7 @@ class Mender:
 
     engine: Engine
     checker: Checker
+    schema: Schema
     sampling: Sampling
     model: str | None
     rounds: int
@@ -90,7 +101,7 @@ class Mender:
         sampling = replace(self.sampling, n=1)
         try:
             return await self.engine.complete(
-                repair_messages(messages, failed), sampling, model=self.model
+                repair_messages(messages, failed, self.schema), sampling, model=self.model
             )
         except TooLarge:
             return None

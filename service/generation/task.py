@@ -55,6 +55,8 @@ class Candidate:
     mean_logprob: float | None = None
     repaired: int = 0
     """How often it went back to the model."""
+    finish_reason: str = "stop"
+    """Why the model ended: `stop`, or `length` when max_tokens cut it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What words alone tell of a question that should not be answered with SQL."""

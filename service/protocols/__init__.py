@@ -1,0 +1,1 @@
+"""Other people's wire formats, in front of the same core."""
