@@ -1,6 +1,5 @@
 """Send queries that failed back to the model with the SQL engine's error, a few times at most."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ from service.errors import TooLarge
 from service.generation.checker import Checker
 from service.generation.draft import Draft, draft
 from service.generation.task import Repair
+from service.generation.together import together
 
 _LONGEST_ERROR = 300  # characters of the engine's error that the model gets to read
 
@@ -74,7 +74,7 @@ class Mender:
         self, messages: Sequence[Message], so_far: Mended, failed: list[int]
     ) -> Mended:
         drafts = list(so_far.drafts)
-        answers = await asyncio.gather(*(self._again(messages, drafts[place]) for place in failed))
+        answers = await together(self._again(messages, drafts[place]) for place in failed)
         sent = [(place, answer) for place, answer in zip(failed, answers, strict=True) if answer]
         repairs = [Repair(place, drafts[place].sql, drafts[place].error or "") for place, _ in sent]
         for place, answer in sent:
