@@ -155,8 +155,11 @@ def test_without_a_vote_candidates_are_compiled_only(
     assert (answer["result"], answer["confidence"]) == (None, None)
 
 
-def test_several_candidates_at_temperature_zero_are_refused(asking: TestClient) -> None:
-    response = asking.post("/generate", json=ASK | {"n": 2, "temperature": 0})
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_candidates_at_temperature_zero_are_refused(
+    asking: TestClient, stream: bool
+) -> None:
+    response = asking.post("/generate", json=ASK | {"n": 2, "temperature": 0, "stream": stream})
     message = check_error(response, 422, "invalid_request", "temperature")
     assert "would be equal" in message
 
@@ -217,6 +220,15 @@ def test_an_unknown_dialect_is_refused_before_the_model_is_asked(
     response = asking.post("/generate", json=ASK | {"dialect": "postgress"})
     assert "postgres" in check_error(response, 422, "invalid_request", "dialect")
     assert says.requests == []
+
+
+def test_a_query_that_fails_is_not_passed_off_as_another_dialect(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = "SELECT nam FROM customer"
+    answer = asking.post("/generate", json=ASK | {"dialect": " TSQL"}).json()
+    assert (answer["dialect"], answer["sql"], answer["sqlite_sql"]) == ("tsql", None, says.text)
+    assert "not carried over" in answer["warnings"][0]
 
 
 def test_a_stream_tells_stages_and_text_and_ends_with_the_answer(

@@ -69,7 +69,8 @@ class Generator:
 
     async def _answer(self, task: GenerateTask, report: Report) -> GenerateAnswer:
         template = Template.parse(task.template) if task.template else self._defaults.template
-        known_dialect(task.dialect)
+        task = replace(task, dialect=known_dialect(task.dialect))
+        sampling_of(task)  # refuses before anything is streamed
         asking = Asking(task, await self._context(task), self._engine.model or EngineModel(""))
         context = asking.context
         report(Stage("schema", f"{len(context.schema.tables)} tables"))
