@@ -138,6 +138,22 @@ def test_candidates_of_one_call_vote_by_their_results(
     assert says.requests[0]["temperature"] == 0.8
 
 
+def test_a_vote_without_execute_gives_no_rows(asking: TestClient, says: EngineDouble) -> None:
+    says.text = ["SELECT name FROM customer", "SELECT name FROM customer ORDER BY 1", "SELECT 1"]
+    answer = asking.post("/generate", json=ASK | {"n": 3}).json()
+    assert [c["votes"] for c in answer["candidates"]] == [2, 2, 1]
+    assert (answer["result"], answer["chart"]) == (None, None)
+
+
+def test_a_long_query_is_told_of_as_a_short_one_is(asking: TestClient, says: EngineDouble) -> None:
+    says.text = "SELECT name FROM customer WHERE " + " OR ".join(["city = 'Rome'"] * 100)
+    answer = asking.post("/generate", json=ASK | {"execute": True}).json()
+    assert answer["columns"] == ["customer.city", "customer.name"]
+    assert (answer["explanation"].startswith("Lists name"), answer["result"]["row_count"]) == (
+        True, 2,
+    )  # fmt: skip
+
+
 def test_ties_go_to_the_more_probable(asking: TestClient, says: EngineDouble) -> None:
     says.text = ["SELECT 1", "SELECT 2"]
     says.logprob = lambda text: -0.1 if "2" in text else -0.7

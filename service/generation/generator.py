@@ -1,7 +1,10 @@
 """From a question to an answer: the stages of POST /generate in their order."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from service.engine.base import Engine, EngineModel
@@ -17,6 +20,8 @@ from service.generation.task import GenerateAnswer, GenerateTask
 from service.generation.vote import choose
 from service.sandbox.executor import Executor
 from service.text2sql.prompt import Template
+
+_LONG_SQL = 1_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ class Generator:
         asker = Asker(self._engine, self._defaults.context_tokens)
         asked = await asker.ask(context, task, template, streamed)
         mended = await self._mended(context, task, asked, report)
-        return answered(asking, asked, mended, choose(mended.drafts))
+        choice = choose(mended.drafts)
+        tell = partial(answered, asking, asked, mended, choice)
+        return await _told(tell, mended.drafts[choice.index].sql)
 
     async def _known(self, asking: Asking, report: Report) -> GenerateAnswer | None:
         """The verified query of the same question, if it still runs."""
@@ -95,9 +102,11 @@ class Generator:
             return None
         depth: Depth = "run" if task.execute else "compile"
         report(Stage("executing" if task.execute else "checking", depth))
-        checker = Checker(self._executor, context.database, depth, task.max_rows)
+        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
         checked = await checker.look(found.sql)
-        return None if checked.error else from_verified(asking, found, checked)
+        if checked.error:
+            return None
+        return await _told(partial(from_verified, asking, found, checked), found.sql)
 
     async def _context(self, task: GenerateTask) -> Context:
         values = self._defaults.values if task.values is None else task.values
@@ -108,7 +117,7 @@ class Generator:
     ) -> Mended:
         """The candidates as the SQL engine sees them, after as many repairs as are allowed."""
         depth = _depth(task)
-        checker = Checker(self._executor, context.database, depth, task.max_rows)
+        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
         report(Stage("checking" if depth == "compile" else "executing", depth))
         drafts = await checker.check([draft(choice) for choice in asked.completions.choices])
         if not task.repair or all(d.error is None for d in drafts):
@@ -117,6 +126,16 @@ class Generator:
         sampling = sampling_of(task)
         mender = Mender(self._engine, checker, sampling, task.model, task.repair)
         return await mender.mend(asked.prompt.messages, drafts)
+
+
+async def _told(tell: Callable[[], GenerateAnswer], sql: str | None) -> GenerateAnswer:
+    # sqlglot may take seconds over a long query, in which others would wait.
+    return await asyncio.to_thread(tell) if len(sql or "") > _LONG_SQL else tell()
+
+
+def _shown_rows(task: GenerateTask) -> int:
+    """A vote alone needs digests, and no rows of each candidate in memory."""
+    return task.max_rows if task.execute else 0
 
 
 def _depth(task: GenerateTask) -> Depth:
