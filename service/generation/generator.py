@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from service.engine.base import Engine, EngineModel
+from service.errors import InvalidRequest
 from service.generation.answer import Asking, VerifiedQuery, answered, from_verified
 from service.generation.ask import Asked, Asker, sampling_of
 from service.generation.checker import Checker, Depth
@@ -110,6 +111,12 @@ class Generator:
 
     async def _context(self, task: GenerateTask) -> Context:
         values = self._defaults.values if task.values is None else task.values
+        if values and not self._defaults.values:
+            raise InvalidRequest(
+                "values is true, and this server looks no values up (VERISQL_VALUES=false): leave "
+                "it out",
+                param="values",
+            )
         return await self._contexts.get(task, values=values)
 
     async def _mended(
