@@ -195,6 +195,22 @@ def test_a_failing_query_goes_back_with_its_error(asking: TestClient, says: Engi
     assert answer["usage"]["prompt_tokens"] == 14
 
 
+@pytest.mark.parametrize(
+    ("texts", "status"),
+    [([ROME, "SELECT 1", "SELECT nam FROM customer"], 200), (["SELECT nam FROM customer"], 503)],
+)
+def test_a_repair_that_meets_a_server_in_trouble_costs_no_answer_that_is_there(
+    asking: TestClient, says: EngineDouble, texts: list[str], status: int
+) -> None:
+    says.text = texts
+    says.fault_for = lambda body: (500, "boom") if len(body["messages"]) > 2 else None
+    response = asking.post("/generate", json=ASK | {"n": 3, "repair": 2})
+    assert response.status_code == status
+    if status == 200:
+        valid = [candidate["valid"] for candidate in response.json()["candidates"]]
+        assert (valid, response.json()["repairs"]) == ([True, True, False], [])
+
+
 @pytest.mark.parametrize("rounds", [0, 2])
 def test_repair_is_bounded(asking: TestClient, says: EngineDouble, rounds: int) -> None:
     says.text = "SELECT nam FROM customer"

@@ -1,15 +1,17 @@
 """Send queries that failed back to the model with the SQL engine's error, a few times at most."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.base import Completions, Engine, Message, Sampling
-from service.errors import TooLarge
+from service.errors import EngineTimeout, EngineUnavailable, TooLarge
 from service.generation.checker import Checker
 from service.generation.draft import Draft, draft
 from service.generation.task import Repair
 from service.generation.together import together
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_ERROR = 300  # characters of the engine's error that the model gets to read
 
 
@@ -60,14 +62,22 @@ class Mender:
     async def mend(self, messages: Sequence[Message], drafts: list[Draft]) -> Mended:
         """Mend what has an error; a candidate that does not fit into the context stays as it is.
 
-        Raises EngineUnavailable, EngineTimeout, NoFreeWorker.
+        So do all once the model server is in trouble, if another candidate is an answer. Raises
+        EngineUnavailable, EngineTimeout where none is, and NoFreeWorker.
         """
         mended = Mended(drafts, [])
         for _ in range(self.rounds):
             failed = [place for place, d in enumerate(mended.drafts) if d.error is not None]
             if not failed:
                 break
-            mended = await self._round(messages, mended, failed)
+            spare = len(failed) < len(mended.drafts)
+            try:
+                mended = await self._round(messages, mended, failed)
+            except (EngineUnavailable, EngineTimeout) as error:
+                if not spare:
+                    raise
+                _LOG.warning("no repair: %s", error)
+                break
         return mended
 
     async def _round(
