@@ -138,6 +138,22 @@ def test_candidates_of_one_call_vote_by_their_results(
     assert says.requests[0]["temperature"] == 0.8
 
 
+def test_a_vote_without_execute_gives_no_rows(asking: TestClient, says: EngineDouble) -> None:
+    says.text = ["SELECT name FROM customer", "SELECT name FROM customer ORDER BY 1", "SELECT 1"]
+    answer = asking.post("/generate", json=ASK | {"n": 3}).json()
+    assert [c["votes"] for c in answer["candidates"]] == [2, 2, 1]
+    assert (answer["result"], answer["chart"]) == (None, None)
+
+
+def test_a_long_query_is_told_of_as_a_short_one_is(asking: TestClient, says: EngineDouble) -> None:
+    says.text = "SELECT name FROM customer WHERE " + " OR ".join(["city = 'Rome'"] * 100)
+    answer = asking.post("/generate", json=ASK | {"execute": True}).json()
+    assert answer["columns"] == ["customer.city", "customer.name"]
+    assert (answer["explanation"].startswith("Lists name"), answer["result"]["row_count"]) == (
+        True, 2,
+    )  # fmt: skip
+
+
 def test_ties_go_to_the_more_probable(asking: TestClient, says: EngineDouble) -> None:
     says.text = ["SELECT 1", "SELECT 2"]
     says.logprob = lambda text: -0.1 if "2" in text else -0.7
@@ -155,8 +171,11 @@ def test_without_a_vote_candidates_are_compiled_only(
     assert (answer["result"], answer["confidence"]) == (None, None)
 
 
-def test_several_candidates_at_temperature_zero_are_refused(asking: TestClient) -> None:
-    response = asking.post("/generate", json=ASK | {"n": 2, "temperature": 0})
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_candidates_at_temperature_zero_are_refused(
+    asking: TestClient, stream: bool
+) -> None:
+    response = asking.post("/generate", json=ASK | {"n": 2, "temperature": 0, "stream": stream})
     message = check_error(response, 422, "invalid_request", "temperature")
     assert "would be equal" in message
 
@@ -175,6 +194,22 @@ def test_a_failing_query_goes_back_with_its_error(asking: TestClient, says: Engi
     assert "no such column: nam" in says.requests[-1]["messages"][-1]["content"]
     assert "name" in says.requests[-1]["messages"][-1]["content"].split("customer.", 1)[1]
     assert answer["usage"]["prompt_tokens"] == 14
+
+
+@pytest.mark.parametrize(
+    ("texts", "status"),
+    [([ROME, "SELECT 1", "SELECT nam FROM customer"], 200), (["SELECT nam FROM customer"], 503)],
+)
+def test_a_repair_that_meets_a_server_in_trouble_costs_no_answer_that_is_there(
+    asking: TestClient, says: EngineDouble, texts: list[str], status: int
+) -> None:
+    says.text = texts
+    says.fault_for = lambda body: (500, "boom") if len(body["messages"]) > 2 else None
+    response = asking.post("/generate", json=ASK | {"n": 3, "repair": 2})
+    assert response.status_code == status
+    if status == 200:
+        valid = [candidate["valid"] for candidate in response.json()["candidates"]]
+        assert (valid, response.json()["repairs"]) == ([True, True, False], [])
 
 
 @pytest.mark.parametrize("rounds", [0, 2])
@@ -218,6 +253,15 @@ def test_an_unknown_dialect_is_refused_before_the_model_is_asked(
     response = asking.post("/generate", json=ASK | {"dialect": "postgress"})
     assert "postgres" in check_error(response, 422, "invalid_request", "dialect")
     assert says.requests == []
+
+
+def test_a_query_that_fails_is_not_passed_off_as_another_dialect(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = "SELECT nam FROM customer"
+    answer = asking.post("/generate", json=ASK | {"dialect": " TSQL"}).json()
+    assert (answer["dialect"], answer["sql"], answer["sqlite_sql"]) == ("tsql", None, says.text)
+    assert "not carried over" in answer["warnings"][0]
 
 
 def test_a_stream_tells_stages_and_text_and_ends_with_the_answer(

@@ -3,6 +3,7 @@
 import pytest
 
 from service.generation.confidence import (
+    Confidence,
     ascending,
     calibration_error,
     calibrations,
@@ -42,3 +43,8 @@ def test_what_is_shipped_never_falls() -> None:
     for known in calibrations():
         assert ascending(known.points), known.model
         assert all(0 <= y <= 1 for _, y in known.points)
+
+
+def test_what_does_not_run_deserves_no_confidence_whatever_was_measured() -> None:
+    model = next((known.model for known in calibrations()), "any")
+    assert confidence(0.0, 3, model) == Confidence(0.0, "no candidate runs")

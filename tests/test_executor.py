@@ -81,7 +81,7 @@ def test_the_names_of_columns_and_what_json_makes_of_letters_count_as_bytes(shop
     async def use(executor: Executor) -> list[Any]:
         sqls = [named(2000, 1000), named(2000, 100_000), named(1, 100_000)]
         sqls += ["SELECT replace(hex(zeroblob(300000)), '0', char(8364))"]
-        found = [await _query(executor, shop, sql) for sql in sqls]
+        found = [await executor.query(shop, sql, timeout_s=60, max_rows=100) for sql in sqls]
         assert await _honest(executor, shop)
         assert executor.replaced == 0
         return [(result.status, len(result.rows), result.truncated) for result in found]

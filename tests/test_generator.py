@@ -18,6 +18,7 @@ from service.errors import (
     DatabaseUnusable,
     EngineOff,
     EngineUnavailable,
+    InvalidRequest,
     TooLarge,
     UnknownDatabase,
     VeriSQLError,
@@ -198,6 +199,15 @@ def test_a_database_without_tables_is_refused(
     path = make_database("bare", "CREATE TABLE t (a); DROP TABLE t;")
     with pytest.raises(DatabaseUnusable, match="no tables"):
         answer(DatabaseRegistry.scan([path.parents[1]]), engine_double, db_id="bare")
+
+
+def test_a_request_cannot_switch_on_the_values_that_the_server_keeps_to_itself(
+    registry: DatabaseRegistry, engine_double: EngineDouble
+) -> None:
+    with pytest.raises(InvalidRequest, match="VERISQL_VALUES=false") as caught:
+        answer(registry, engine_double, values=True)
+    assert caught.value.param == "values"
+    assert answer(registry, engine_double, values=False).values == []
 
 
 def test_without_an_engine_generation_is_refused(registry: DatabaseRegistry) -> None:

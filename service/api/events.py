@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import orjson
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from service.api.errors import INTERNAL, error_body, known_body
 from service.api.hangup import hung_up, while_connected
@@ -67,7 +68,21 @@ async def event_stream(request: Request, work: Work[T], form: Form[T]) -> Respon
         await _end(working)
         raise
     body = _frames(request, _written(first, events, working, form), working)
-    return StreamingResponse(body, media_type=EVENT_STREAM, headers=_HEADERS)
+    return _Stream(body, working)
+
+
+class _Stream(StreamingResponse):
+    """Ends the work also where the caller is gone before the first frame: `_frames` never began."""
+
+    def __init__(self, body: AsyncGenerator[bytes, None], working: asyncio.Task[Any]) -> None:
+        super().__init__(body, media_type=EVENT_STREAM, headers=_HEADERS)
+        self._working = working
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await _end(self._working)
 
 
 async def _frames(

@@ -71,7 +71,14 @@ def answered(asking: Asking, asked: Asked, mended: Mended, choice: Choice) -> Ge
         return answer
     if chosen.error is not None:
         # It is handed out as the model wrote it: nothing is known of what does not compile.
-        return replace(answer, status="ok", sql=chosen.sql, sqlite_sql=chosen.sql)
+        same = task.dialect == "sqlite"
+        return replace(
+            answer,
+            status="ok",
+            sql=chosen.sql if same else None,
+            sqlite_sql=chosen.sql,
+            warnings=[] if same else ["not carried over: the query does not run in SQLite"],
+        )
     return _with_query(answer, asking, chosen.sql, checked)
 
 

@@ -1,10 +1,10 @@
 """Show candidates to the SQL engine: compile them, and run them where the answer needs it."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
 from service.generation.draft import Checked, Draft, with_checks
+from service.generation.together import together
 from service.sandbox.executor import Executor
 from service.text2sql.databases import Database
 
@@ -27,7 +27,7 @@ class Checker:
         Raises NoFreeWorker.
         """
         queries = list(dict.fromkeys(d.sql for d in drafts if d.sql and d.checked is None))
-        checks = await asyncio.gather(*(self.look(sql) for sql in queries))
+        checks = await together(self.look(sql) for sql in queries)
         return with_checks(drafts, dict(zip(queries, checks, strict=True)))
 
     async def look(self, sql: str) -> Checked:

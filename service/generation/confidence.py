@@ -39,6 +39,8 @@ def confidence(share: float, n: int, model: str) -> Confidence | None:
     """Of an answer with that share (0..1) of `n` candidates' votes; None for a single candidate."""
     if n < 2:
         return None
+    if not share:
+        return Confidence(0.0, "no candidate runs")
     known = next((c for c in calibrations() if c.model == model), None)
     if known is None:
         return Confidence(round(share, 3), "share of votes, not calibrated for this model")

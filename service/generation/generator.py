@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from service.engine.base import Engine, EngineModel
+from service.errors import InvalidRequest
 from service.generation.answer import (
     Asking,
     VerifiedQuery,
@@ -25,6 +28,8 @@ from service.generation.task import GenerateAnswer, GenerateTask
 from service.generation.vote import choose
 from service.sandbox.executor import Executor
 from service.text2sql.prompt import Template
+
+_LONG_SQL = 1_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class Generator:
 
     async def _answer(self, task: GenerateTask, report: Report) -> GenerateAnswer:
         template = Template.parse(task.template) if task.template else self._defaults.template
-        known_dialect(task.dialect)
+        task = replace(task, dialect=known_dialect(task.dialect))
+        sampling_of(task)  # refuses before anything is streamed
         asking = Asking(task, await self._context(task), self._engine.model or EngineModel(""))
         context = asking.context
         report(Stage("schema", f"{len(context.schema.tables)} tables"))
@@ -90,7 +96,9 @@ class Generator:
         asker = Asker(self._engine, self._defaults.context_tokens)
         asked = await asker.ask(context, task, template, streamed)
         mended = await self._mended(context, task, asked, report)
-        return answered(asking, asked, mended, choose(mended.drafts))
+        choice = choose(mended.drafts)
+        tell = partial(answered, asking, asked, mended, choice)
+        return await _told(tell, mended.drafts[choice.index].sql)
 
     async def _known(self, asking: Asking, report: Report) -> GenerateAnswer | None:
         """The verified query of the same question, if it still runs."""
@@ -104,12 +112,20 @@ class Generator:
             return None
         depth: Depth = "run" if task.execute else "compile"
         report(Stage("executing" if task.execute else "checking", depth))
-        checker = Checker(self._executor, context.database, depth, task.max_rows)
+        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
         checked = await checker.look(found.sql)
-        return None if checked.error else from_verified(asking, found, checked)
+        if checked.error:
+            return None
+        return await _told(partial(from_verified, asking, found, checked), found.sql)
 
     async def _context(self, task: GenerateTask) -> Context:
         values = self._defaults.values if task.values is None else task.values
+        if values and not self._defaults.values:
+            raise InvalidRequest(
+                "values is true, and this server looks no values up (VERISQL_VALUES=false): leave "
+                "it out",
+                param="values",
+            )
         return await self._contexts.get(task, values=values)
 
     async def _mended(
@@ -117,7 +133,7 @@ class Generator:
     ) -> Mended:
         """The candidates as the SQL engine sees them, after as many repairs as are allowed."""
         depth = _depth(task)
-        checker = Checker(self._executor, context.database, depth, task.max_rows)
+        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
         report(Stage("checking" if depth == "compile" else "executing", depth))
         drafts = await checker.check([draft(choice) for choice in asked.completions.choices])
         if not task.repair or all(d.error is None for d in drafts):
@@ -134,6 +150,16 @@ async def _doubt(asking: Asking) -> Doubt | None:
     asked = (task.question, task.evidence, task.history, context.schema, values)
     # In a thread, since the words of a schema with thousands of columns take a while to collect.
     return await asyncio.to_thread(doubt, *asked)
+
+
+async def _told(tell: Callable[[], GenerateAnswer], sql: str | None) -> GenerateAnswer:
+    # sqlglot may take seconds over a long query, in which others would wait.
+    return await asyncio.to_thread(tell) if len(sql or "") > _LONG_SQL else tell()
+
+
+def _shown_rows(task: GenerateTask) -> int:
+    """A vote alone needs digests, and no rows of each candidate in memory."""
+    return task.max_rows if task.execute else 0
 
 
 def _depth(task: GenerateTask) -> Depth:

@@ -27,8 +27,9 @@ def mark_double_quotes(tree: exp.Query, sql: str) -> exp.Query:
 
 def with_text_in_double_quotes(tree: exp.Query, schema: Schema) -> exp.Query:
     """The same tree with every marked name that no column can have turned into a string."""
-    for column in list(tree.find_all(exp.Column)):
-        if _is_quoted_alone(column) and not _may_be_a_column(column, tree, schema):
+    given, known = _given_names(tree), _Known(schema)
+    for column in list(unsure_quotes(tree)):
+        if column.name.lower() not in given and not _may_be_a_column(column, known):
             column.replace(exp.Literal.string(column.name))
     return tree
 
@@ -42,16 +43,26 @@ def _is_quoted_alone(column: exp.Column) -> bool:
     return bool(column.this.meta.get(_DOUBLE)) and not column.table
 
 
-def _may_be_a_column(column: exp.Column, tree: exp.Query, schema: Schema) -> bool:
+class _Known:
+    """The names of a schema's columns, looked up for every name in quotes."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.tables = {
+            table.name.lower(): {column.name.lower() for column in table.columns}
+            for table in schema.tables
+        }
+        self.columns = set().union(*self.tables.values())
+
+
+def _may_be_a_column(column: exp.Column, known: _Known) -> bool:
     name = column.name.lower()
-    if name in _ROW_NAMES or name in _given_names(tree):
+    if name in _ROW_NAMES:
         return True
-    known = {table.name.lower(): table for table in schema.tables}
     for source in _sources_in_sight(column):
-        table = known.get(source.name.lower()) if isinstance(source, exp.Table) else None
-        if table is None:  # a subquery, a common table expression, or not of this schema
-            return any(name == c.name.lower() for t in schema.tables for c in t.columns)
-        if any(name == c.name.lower() for c in table.columns):
+        columns = known.tables.get(source.name.lower()) if isinstance(source, exp.Table) else None
+        if columns is None:  # a subquery, a common table expression, or not of this schema
+            return name in known.columns
+        if name in columns:
             return True
     return False
 

@@ -1,18 +1,20 @@
 """Send queries that failed back to the model with the SQL engine's error, a few times at most."""
 
-import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.base import Completions, Engine, Message, Sampling
-from service.errors import TooLarge
+from service.errors import EngineTimeout, EngineUnavailable, TooLarge
 from service.generation.checker import Checker
 from service.generation.draft import Draft, draft
 from service.generation.hints import hint
 from service.generation.task import Repair
+from service.generation.together import together
 from service.text2sql.schema import Schema
 from service.text2sql.untrusted import one_line, without_tokens
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_ERROR = 300  # characters of the engine's error that the model gets to read
 
 
@@ -71,21 +73,29 @@ class Mender:
     async def mend(self, messages: Sequence[Message], drafts: list[Draft]) -> Mended:
         """Mend what has an error; a candidate that does not fit into the context stays as it is.
 
-        Raises EngineUnavailable, EngineTimeout, NoFreeWorker.
+        So do all once the model server is in trouble, if another candidate is an answer. Raises
+        EngineUnavailable, EngineTimeout where none is, and NoFreeWorker.
         """
         mended = Mended(drafts, [])
         for _ in range(self.rounds):
             failed = [place for place, d in enumerate(mended.drafts) if d.error is not None]
             if not failed:
                 break
-            mended = await self._round(messages, mended, failed)
+            spare = len(failed) < len(mended.drafts)
+            try:
+                mended = await self._round(messages, mended, failed)
+            except (EngineUnavailable, EngineTimeout) as error:
+                if not spare:
+                    raise
+                _LOG.warning("no repair: %s", error)
+                break
         return mended
 
     async def _round(
         self, messages: Sequence[Message], so_far: Mended, failed: list[int]
     ) -> Mended:
         drafts = list(so_far.drafts)
-        answers = await asyncio.gather(*(self._again(messages, drafts[place]) for place in failed))
+        answers = await together(self._again(messages, drafts[place]) for place in failed)
         sent = [(place, answer) for place, answer in zip(failed, answers, strict=True) if answer]
         repairs = [Repair(place, drafts[place].sql, drafts[place].error or "") for place, _ in sent]
         for place, answer in sent:
