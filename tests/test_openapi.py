@@ -17,7 +17,7 @@ def test_every_error_code_is_unique_and_documented() -> None:
     classes = [errors.VeriSQLError]
     for known in classes:
         classes += known.__subclasses__()
-    codes = [known.code for known in classes]
+    codes = [known.code for known in classes if "code" in vars(known)]  # others inherit theirs
     assert len(set(codes)) == len(codes)
     documented = (ROOT / "docs" / "api.md").read_text()
     for known in classes:
