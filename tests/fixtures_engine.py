@@ -41,6 +41,7 @@ class EngineDouble:
     error_after   say `stream_error` after that many pieces of a stream
     metrics       the text of /metrics; None is a 404
     requests      bodies of the completions asked for
+    connections   how many were made so far
     """
 
     def __init__(self, text: Text = "SELECT 1", port: int = 0) -> None:
@@ -59,6 +60,7 @@ class EngineDouble:
         self.models = ["double"]
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.connections = 0
         self.asked = threading.Event()
         self.gone = threading.Event()
         self._http = _Server(("127.0.0.1", port), _handler(self))
@@ -168,6 +170,10 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            double.connections += 1
 
         def do_GET(self) -> None:
             if self.path == "/health":

@@ -13,6 +13,7 @@ import pytest
 from service.engine.base import EngineStatus, Sampling
 from service.engine.client import patience
 from service.engine.server import LocalEngine
+from service.engine.vigil import Vigilance
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable, TooLarge
 from service.models.registry import ServedModel
@@ -26,6 +27,15 @@ SERVES = """
 import sys, threading
 from tests.fixtures_engine import EngineDouble
 with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])):
+    threading.Event().wait()
+"""
+HANGS_AFTER_THE_WARM_UP = """
+import sys, threading
+from tests.fixtures_engine import EngineDouble
+with EngineDouble(port=int(sys.argv[sys.argv.index("--port") + 1])) as double:
+    def fault_for(body):
+        double.hang = len(double.requests) >= 2
+    double.fault_for = fault_for
     threading.Event().wait()
 """
 BROKEN = "print('INFO loading'); raise ValueError('no such model')"
@@ -68,7 +78,11 @@ class StandIn:
         self.says: list[str] = []
 
     def start(
-        self, script: str, start_timeout_s: float = 60, say: Callable[[str], None] | None = None
+        self,
+        script: str,
+        start_timeout_s: float = 60,
+        say: Callable[[str], None] | None = None,
+        idle_s: float = 60,
     ) -> LocalEngine:
         package = self.folder / "vllm" / "entrypoints" / "openai"
         package.mkdir(parents=True)
@@ -82,6 +96,7 @@ class StandIn:
             start_timeout_s=start_timeout_s,
             waits=patience(10),
             say=say or self.says.append,
+            vigilance=Vigilance(0.05, silence_s=idle_s, idle_s=idle_s, probe_s=0.3),
             pause_s=0.01,
         )
         self.runner.run(self.engine.start())
@@ -98,10 +113,25 @@ async def there(path: Path) -> None:
             await asyncio.sleep(0.01)
 
 
+async def keep_asking(engine: LocalEngine) -> None:
+    """Until it fails, a minute at most."""
+    async with asyncio.timeout(60):
+        while True:
+            await engine.complete(ASK, Sampling(max_tokens=1))
+
+
+async def said(stand_in: "StandIn", words: str) -> None:
+    """Wait until the engine has said it, a minute at most."""
+    async with asyncio.timeout(60):
+        while not any(words in line for line in stand_in.says):
+            await asyncio.sleep(0.01)
+
+
 def test_it_says_how_far_it_is_and_refuses_until_it_is_ready(stand_in: StandIn) -> None:
     engine = stand_in.start(SERVES)
-    with pytest.raises(EngineUnavailable, match="not ready"):
+    with pytest.raises(EngineUnavailable, match="not ready") as refused:
         stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
+    assert refused.value.retry_after_s
     stand_in.wait("ready")
     done = stand_in.runner.run(engine.complete(ASK, Sampling(max_tokens=1)))
     assert done.choices[0].text == "SELECT 1"
@@ -117,6 +147,18 @@ def test_a_killed_server_is_started_again(stand_in: StandIn) -> None:
     stand_in.wait("ready")
     assert not {p.pid for p in first} & {p.pid for p in family(engine)}
     assert any("ended with code 137" in line for line in stand_in.says)
+
+
+def test_a_server_that_hangs_is_started_again_and_its_callers_are_told(stand_in: StandIn) -> None:
+    engine = stand_in.start(HANGS_AFTER_THE_WARM_UP, idle_s=0)
+    stand_in.wait("ready")
+    first = [process.pid for process in family(engine)]
+    with pytest.raises(EngineUnavailable) as told:
+        stand_in.runner.run(keep_asking(engine))
+    assert told.value.retry_after_s
+    stand_in.runner.run(said(stand_in, "stopped answering; starting again"))
+    stand_in.wait("ready")
+    assert eventually_gone(first)
 
 
 def test_a_server_that_cannot_start_is_given_up_with_its_reason(stand_in: StandIn) -> None:

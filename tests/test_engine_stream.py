@@ -223,3 +223,27 @@ def test_a_listener_that_fails_ends_the_stream(engine_double: EngineDouble) -> N
         await client.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("heard", [None, Heard()])
+def test_a_connection_is_used_again(engine_double: EngineDouble, heard: Heard | None) -> None:
+    async def run() -> None:
+        client = EngineClient(engine_double.url, TEN_S)
+        for _ in range(3):
+            await client.complete(MODEL, ASK, SHORT, heard)
+        await client.close()
+
+    asyncio.run(run())
+    assert engine_double.connections == 1
+
+
+def test_half_a_character_does_no_harm(engine_double: EngineDouble) -> None:
+    async def run() -> Completions:
+        client = EngineClient(engine_double.url, TEN_S)
+        try:
+            return await client.complete(MODEL, [{"role": "user", "content": "a\ud800b"}], SHORT)
+        finally:
+            await client.close()
+
+    assert asyncio.run(run()).choices[0].text == "SELECT 1"
+    assert engine_double.requests[0]["messages"][0]["content"] == "a?b"

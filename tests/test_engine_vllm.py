@@ -31,6 +31,17 @@ def test_both_builds_serve_the_same_model_under_the_same_bounds() -> None:
     assert "--enforce-eager" not in gpu
 
 
+@pytest.mark.parametrize(("context", "step"), [(512, "2048"), (2048, "2048"), (8192, "8192")])
+def test_the_cpu_build_reads_every_prompt_in_one_step(context: int, step: str) -> None:
+    line = command("python", options(max_model_len=context), MODEL, 1)
+    assert "--no-enable-chunked-prefill" in line
+    assert line[line.index("--max-num-batched-tokens") + 1] == step
+
+
+def test_the_server_tells_what_it_found_in_its_cache() -> None:
+    assert "--enable-prompt-tokens-details" in command("python", options(build="gpu"), MODEL, 1)
+
+
 @pytest.mark.parametrize(
     ("cpus", "quota", "expected"),
     [

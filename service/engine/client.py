@@ -1,6 +1,7 @@
 """Talk to an OpenAI-compatible model server, and turn its failures into ours."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _LOOK_TIMEOUT_S = 10.0
 _DATA = "data:"
 _DONE = "[DONE]"
+_JSON = {"Content-Type": "application/json"}
 _HI: list[Message] = [{"role": "user", "content": "SELECT 1"}]
 
 M = TypeVar("M", bound=BaseModel)
@@ -95,12 +97,12 @@ class EngineClient:
         Raises EngineUnavailable, EngineTimeout, TooLarge.
         """
         gathered = Gathered(sampling.n, on_text)
-        body = request(model, messages, sampling, stream=on_text is not None)
+        body = _bytes(request(model, messages, sampling, stream=on_text is not None))
         self.outstanding += 1
         try:
             async with mapped(self._waits.whole_s):
                 if on_text is None:
-                    gathered.add(_read(Chat, await self._http.post(_CHAT, json=body)))
+                    gathered.add(_read(Chat, await self._post(body)))
                 else:
                     await self._stream(body, gathered)
         finally:
@@ -121,6 +123,9 @@ class EngineClient:
         async with mapped(timeout_s):
             await self.complete(model, _HI, Sampling(max_tokens=1))
 
+    async def _post(self, body: bytes) -> httpx.Response:
+        return await self._http.post(_CHAT, content=body, headers=_JSON)
+
     async def _look(self, path: str) -> str | None:
         try:
             async with asyncio.timeout(_LOOK_TIMEOUT_S):
@@ -129,22 +134,30 @@ class EngineClient:
             return None
         return response.text if response.status_code == httpx.codes.OK else None
 
-    async def _stream(self, body: dict[str, Any], gathered: Gathered) -> None:
-        waits = self._waits
-        first = f"gave no first piece within {waits.first_s:g} s"
-        waited = first
+    async def _stream(self, body: bytes, gathered: Gathered) -> None:
+        waits, clock = self._waits, asyncio.get_running_loop().time
+        waited = f"gave no first piece within {waits.first_s:g} s"
+        post = self._http.stream("POST", _CHAT, content=body, headers=_JSON)
         try:
-            async with asyncio.timeout(waits.first_s) as limit:
-                async with self._http.stream("POST", _CHAT, json=body) as response:
-                    async for chat in _chunks(response):
-                        waited = f"stopped for {waits.between_s:g} s in its answer"
-                        limit.reschedule(asyncio.get_running_loop().time() + waits.between_s)
-                        self.moved += 1
-                        gathered.add(chat)
+            async with asyncio.timeout(waits.first_s) as limit, post as response:
+                async for chat in _chunks(response):
+                    waited = f"stopped for {waits.between_s:g} s in its answer"
+                    limit.reschedule(clock() + waits.between_s)
+                    self.moved += 1
+                    gathered.add(chat)
         except TimeoutError as error:
-            raise late(waited) from error
+            # A server that has said all and leaves the connection open has answered.
+            if not gathered.finished():
+                raise late(waited) from error
         if not gathered.finished():
             raise broke_off()
+
+
+def _bytes(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # Half a character, as a database can hold one: it becomes a "?".
+        return json.dumps(body, ensure_ascii=False).encode(errors="replace")
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[Chat]:
@@ -154,9 +167,8 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[Chat]:
         raise _refused(response)
     async for line in response.aiter_lines():
         data = line.removeprefix(_DATA).strip() if line.startswith(_DATA) else ""
-        if data == _DONE:
-            return
-        if data:
+        # What follows the last event is read too, or the connection could not be used again.
+        if data and data != _DONE:
             yield _chunk(data)
 
 

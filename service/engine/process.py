@@ -38,8 +38,10 @@ class ServerProcess:
 
     async def wait(self, timeout_s: float) -> None:
         """Return after the time, or as soon as the server has ended."""
+        # Not wait_for, which in Python 3.11 can swallow a cancellation.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._process.wait()
 
     def check(self) -> None:
         """Raise Fault if the server has ended, with the reason that its log gives."""
@@ -65,7 +67,8 @@ class ServerProcess:
         try:
             with contextlib.suppress(TimeoutError, ProcessLookupError):
                 self._process.terminate()
-                await asyncio.wait_for(self._process.wait(), _GRACE_S + 2)
+                async with asyncio.timeout(_GRACE_S + 2):
+                    await self._process.wait()
         finally:
             self.kill()
             await self._process.wait()

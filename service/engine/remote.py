@@ -109,8 +109,10 @@ class RemoteEngine:
                 await self._probe()
             except VeriSQLError as error:
                 self._set("failed", error.message)
+            # Not wait_for, which in Python 3.11 can swallow the cancellation by close().
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), self._probe_s)
+                async with asyncio.timeout(self._probe_s):
+                    await self._doubted.wait()
 
     async def _probe(self) -> None:
         names = await self._client.models()

@@ -11,7 +11,8 @@ from service.errors import SettingsError
 
 CountTokens = Callable[[str], int]
 
-_KEPT = 4096
+KEPT: Final = 4096
+"""Counts that are remembered."""
 _LETTERS_A_TOKEN: Final = 3
 # A blank before a word or a sign belongs to that one's token, before a digit it is its own.
 _RUN = re.compile(
@@ -65,7 +66,7 @@ class TokenCounter:
         if (known := self._counts.get(key)) is None:
             encoded = self._tokenizer.encode(data.decode(), add_special_tokens=False)
             known = self._counts[key] = len(encoded)
-            if len(self._counts) > _KEPT:
+            if len(self._counts) > KEPT:
                 self._counts.popitem(last=False)
         return known
 

@@ -46,16 +46,16 @@ class Vigil:
         if self._moved():
             self._alive()
         elif not healthy or self._overdue():
-            await self._ask()
+            await self._ask(await self._counters() if healthy else None)
         return self._strikes < self._limits.strikes
 
-    async def _ask(self) -> None:
-        before = await self._counters()
+    async def _ask(self, before: list[str] | None) -> None:
+        """Ask for one token; `before` are the server's counters, if it can be asked for them."""
         try:
             await self._client.probe(self._model, self._limits.probe_s)
         except VeriSQLError:
-            after = await self._counters()
-            if not self._moved() and (after is None or after == before):
+            idle = before is None or await self._counters() in (None, before)
+            if idle and not self._moved():
                 self._strikes += 1
                 return
         self._alive()

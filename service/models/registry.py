@@ -80,9 +80,11 @@ def tokenizer_path(name: str, models_dir: Path) -> Path:
     if given.suffix == ".json" and given.is_file():
         return given
     wanted = _parse(name)
-    here = None if isinstance(wanted, Path) else _cached(wanted, models_dir)
-    folder = wanted if isinstance(wanted, Path) else here and here.path
-    if folder is None:
+    if isinstance(wanted, Path):
+        folder = wanted
+    elif here := _cached(wanted, models_dir):
+        folder = here.path
+    else:
         raise ModelUnavailable(
             f"{name} is not in {models_dir}: fetch it with `python -m service.models {name}`, or "
             "name a folder or a tokenizer.json",
