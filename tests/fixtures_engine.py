@@ -41,6 +41,8 @@ class EngineDouble:
     error_after   say `stream_error` after that many pieces of a stream
     metrics       the text of /metrics; None is a 404
     requests      bodies of the completions asked for
+    adapters      None: the server takes none; else name -> path of those that were loaded
+    refuse_load   (status, body) to answer the next loads with
     connections   how many were made so far
     """
 
@@ -58,6 +60,8 @@ class EngineDouble:
         self.finish_reason = "stop"
         self.metrics: str | None = None
         self.models = ["double"]
+        self.adapters: dict[str, str] | None = None
+        self.refuse_load: tuple[int, str] | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
@@ -84,6 +88,18 @@ class EngineDouble:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+    def adapter(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """The answer of vLLM's two calls for adapters."""
+        name = body["lora_name"]
+        if self.adapters is None:
+            return 404, '{"detail": "Not Found"}'
+        if path == "/v1/unload_lora_adapter":
+            return (200, "") if self.adapters.pop(name, None) else (404, "{}")
+        if self.refuse_load:
+            return self.refuse_load
+        self.adapters[name] = body["lora_path"]
+        return 200, f"Success: LoRA adapter '{name}' added successfully."
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """A chat completion as OpenAI writes it."""
@@ -183,12 +199,16 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
             elif double.fault:
                 self._send(*double.fault)
             else:
-                self._send(200, json.dumps({"data": [{"id": name} for name in double.models]}))
+                names = [*double.models, *(double.adapters or ())]
+                self._send(200, json.dumps({"data": [{"id": name} for name in names]}))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/tokenize":
                 self._tokenize(body)
+                return
+            if self.path.endswith("_lora_adapter"):
+                self._send(*double.adapter(self.path, body))
                 return
             double.requests.append(body)
             double.headers.append({k.lower(): v for k, v in self.headers.items()})
