@@ -202,14 +202,17 @@ async def _start_engine(
 
 def _adapters(settings: Settings, base: ServedModel | None) -> AdapterStore:
     roots = [settings.adapters_path, settings.runs_path]
-    return AdapterStore(settings.home_path / "registered", roots, base, settings.max_lora_rank)
+    return AdapterStore(settings.registered_path, roots, base, settings.max_lora_rank)
 
 
 def _canary(
     settings: Settings, engine: AdapterEngine, executor: Executor, contexts: Contexts
 ) -> Canary:
     limits = CanaryLimits(
-        settings.canary_timeout_s, settings.canary_drop, settings.canary_logprob_tolerance
+        timeout_s=settings.canary_timeout_s,
+        questions=settings.canary_questions,
+        drop=settings.canary_drop,
+        logprob_tolerance=settings.canary_logprob_tolerance,
     )
     tokens = settings.max_model_len
     return Canary(engine, executor, contexts, settings.template, tokens, limits)

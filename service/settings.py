@@ -132,8 +132,9 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=3600, description="Longest silence of the model, seconds.")
     ] = 30.0
     adapters: Annotated[
-        bool, Field(description="Start vLLM so that it takes LoRA adapters (models.md).")
-    ] = True
+        bool | None,
+        Field(description="Start vLLM with room for adapters; default: where one is registered."),
+    ] = None
     adapters_dir: Annotated[
         Path | None, Field(description="Folder of adapters to register; default `<home>/adapters`.")
     ] = None
@@ -146,6 +147,9 @@ class Settings(BaseSettings):
     canary_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest trial of a model, seconds.")
     ] = 180.0
+    canary_questions: Annotated[
+        int, Field(ge=1, le=40, description="Questions of a trial, on the demo database.")
+    ] = 8
     canary_drop: Annotated[
         float, Field(ge=0, le=1, description="How far fewer queries may run than the live model's.")
     ] = 0.0
@@ -226,6 +230,11 @@ class Settings(BaseSettings):
     def adapters_path(self) -> Path:
         """Where adapters are looked for that have no other place."""
         return _absolute("adapters_dir", self.adapters_dir or self.home_path / "adapters")
+
+    @property
+    def registered_path(self) -> Path:
+        """Where the copies of registered adapters are kept."""
+        return self.home_path / "registered"
 
     @property
     def store_address(self) -> str:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +22,7 @@ from service.models.registry import ServedModel, resolve_model
 from service.settings import load_settings
 
 SMALL_MODEL = "smollm2-135m-instruct"
+RealEngine = tuple[asyncio.Runner, LocalEngine]
 
 
 Text = str | Sequence[str] | Callable[[dict[str, Any], int], str]
@@ -319,15 +321,13 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def real_engine(
-    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[asyncio.Runner, LocalEngine]]:
-    """One real vLLM for all tests, ready; ask it things on its runner's loop."""
-    home = tmp_path_factory.mktemp("engine")
-    settings = load_settings(home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5)
+def _running(model: ServedModel, home: Path, adapters: bool) -> Iterator[RealEngine]:
+    """A real vLLM, ready; all of it is gone afterwards."""
+    settings = load_settings(
+        home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5, adapters=adapters
+    )
     with asyncio.Runner() as runner:
-        engine = make_engine(settings, small_model, lambda line: None)
+        engine = make_engine(settings, model, lambda line: None)
         assert isinstance(engine, LocalEngine)
         runner.run(engine.start())
         try:
@@ -337,3 +337,19 @@ def real_engine(
         finally:
             runner.run(engine.close())
     assert eventually_gone(left)
+
+
+@pytest.fixture(scope="session")
+def real_engine(
+    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealEngine]:
+    """One real vLLM for all tests, ready; ask it things on its runner's loop."""
+    yield from _running(small_model, tmp_path_factory.mktemp("engine"), adapters=False)
+
+
+@pytest.fixture(scope="module")
+def lora_engine(
+    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealEngine]:
+    """The same with room for adapters."""
+    yield from _running(small_model, tmp_path_factory.mktemp("lora"), adapters=True)

@@ -109,7 +109,8 @@ def test_a_sound_adapter_is_known_by_its_content(base: ServedModel, tmp_path: Pa
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert first == again
-    assert len(first.revision) == 64 and first.revision != other.revision
+    assert len(first.revision) == 64
+    assert first.revision != other.revision
     assert (first.rank, first.base_name) == (4, "double")
 
 

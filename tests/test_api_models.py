@@ -112,7 +112,8 @@ def test_the_base_is_live_until_an_adapter_is(client: TestClient) -> None:
 
 def test_an_adapter_is_registered_tried_and_live(client: TestClient, double: EngineDouble) -> None:
     one = register(client, "one", metadata={"spec_sha256": "s", "metrics": {"reward": 0.5}})
-    assert one["state"] == "registered" and one["lineage"]["spec_sha256"] == "s"
+    assert one["state"] == "registered"
+    assert one["lineage"]["spec_sha256"] == "s"
     assert one["served_name"] == f"one@{one['revision'][:12]}"
     assert double.adapters == {}
     outcome = activate(client, "one")
@@ -120,7 +121,8 @@ def test_an_adapter_is_registered_tried_and_live(client: TestClient, double: Eng
     names = [check["name"] for check in outcome["checks"]]
     assert names == "loads answers_with_sql executable mean_logprob different_answers".split()
     assert all(check["passed"] for check in outcome["checks"])
-    assert double.adapters and list(double.adapters) == [one["served_name"]]
+    assert double.adapters
+    assert list(double.adapters) == [one["served_name"]]
     assert states(client) == {"base": "loaded", "one": "live"}
     assert answered_by(client) == one["served_name"]
     assert answered_by(client, model="base") is None
@@ -159,7 +161,8 @@ def test_one_that_fails_its_trial_is_unloaded_and_the_live_one_stays(
     assert body["error"]["code"] == "canary_failed"
     assert {c["name"] for c in body["outcome"]["checks"] if not c["passed"]} == failed
     assert (body["outcome"]["activated"], body["outcome"]["live"]) == (False, one["served_name"])
-    assert double.adapters and list(double.adapters) == [one["served_name"]]
+    assert double.adapters
+    assert list(double.adapters) == [one["served_name"]]
     assert states(client) == {"base": "loaded", "one": "live", name: "failed"}
     (item,) = (i for i in client.get("/models").json()["data"] if i["name"] == name)
     assert "executable" in item["why"]
@@ -192,9 +195,12 @@ def test_the_trainers_record_is_compared_where_there_is_one(client: TestClient, 
 
     item = {"messages": [{"role": "user", "content": "SELECT"}], "mean_logprob": -0.52}
     near = record("one", json.dumps({"items": [item]}))
-    assert near["passed"] and near["value"] == pytest.approx(0.02) and near["limit"] == 0.1
+    assert near["passed"]
+    assert near["value"] == pytest.approx(0.02)
+    assert near["limit"] == 0.1
     far = record("two", json.dumps({"items": [item | {"mean_logprob": -0.9}]}))
-    assert not far["passed"] and far["value"] == pytest.approx(0.4)
+    assert not far["passed"]
+    assert far["value"] == pytest.approx(0.4)
     assert not record("three", '{"items": []}')["passed"]
     assert not record("four", "{")["passed"]
 

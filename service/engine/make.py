@@ -14,6 +14,7 @@ from service.engine.tokens import CountTokens, TokenCounter, upper_bound
 from service.engine.vigil import Vigilance
 from service.engine.vllm import AdapterRoom, VllmOptions, installed_build
 from service.errors import ModelUnavailable, SettingsError
+from service.models.adapters import any_registered
 from service.models.registry import ServedModel, tokenizer_path
 from service.settings import Settings
 
@@ -101,7 +102,10 @@ def _options(settings: Settings) -> VllmOptions:
 
 
 def _room(settings: Settings) -> AdapterRoom | None:
-    if not settings.adapters:
+    wanted = settings.adapters
+    if wanted is None:
+        wanted = any_registered(settings.registered_path)
+    if not wanted:
         return None
     return AdapterRoom(settings.max_adapters, settings.max_lora_rank)
 

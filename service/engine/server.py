@@ -35,7 +35,10 @@ _STEADY_S = 600.0
 _USUAL_START_S = 30.0
 _RETRY_S = (5.0, 60.0)
 """Shortest and longest Retry-After."""
-_NO_ROOM = "VERISQL_ADAPTERS=false: start the service with VERISQL_ADAPTERS=true"
+_NO_ROOM = (
+    "the model server was started without room for adapters: start the service again, with "
+    "VERISQL_ADAPTERS=true if that does not help"
+)
 _LOG = logging.getLogger(__name__)
 
 

@@ -218,6 +218,11 @@ class AdapterStore:
             shutil.rmtree(new, ignore_errors=True)
 
 
+def any_registered(folder: Path) -> bool:
+    """Whether that folder of registered adapters holds one."""
+    return any(folder.glob(f"*/{_ABOUT}"))
+
+
 def _take(folder: Path, new: Path) -> None:
     """Copy the files that count; check_adapter tells of those that are missing."""
     for path in folder.glob("adapter_model.*"):

@@ -23,8 +23,6 @@ from service.sandbox.executor import Executor
 from service.text2sql.prompt import Budget, Template, build_prompt
 from service.text2sql.questions import read_questions
 
-QUESTIONS = 8
-"""Every fifth of the demo's 40 questions."""
 MAX_TOKENS = 160
 LOWEST_LOGPROB = -4.0
 """Mean of greedy tokens, nats. A model that knows what it says is above -1; -4 is a choice among
@@ -62,6 +60,8 @@ class CanaryLimits:
     """How much worse a model may be."""
 
     timeout_s: float = 180.0
+    questions: int = 8
+    """1..40, spread evenly over the demo's 40."""
     drop: float = 0.0
     """In the share of queries that run."""
     logprob_tolerance: float = 0.1
@@ -149,12 +149,12 @@ class Canary:
     async def _prompts(self) -> list[Sequence[Message]]:
         context = await self._context()
         budget = Budget(self._prompt_tokens, self._engine.count_tokens)
-        asked = read_questions(questions_path())
+        asked, wanted = read_questions(questions_path()), self._limits.questions
         return [
             build_prompt(
                 context.schema, q.question, q.evidence, template=self._template, budget=budget
             ).messages
-            for q in asked[:: len(asked) // QUESTIONS][:QUESTIONS]
+            for q in asked[:: len(asked) // wanted][:wanted]
         ]
 
 
