@@ -1,19 +1,18 @@
 """The adapters of model servers, with doubles: loaded again, lost, and the CPU's last slot."""
 
 import asyncio
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.engine.adapter_slots import LastSlot
+from service.engine import lora_cpu
 from service.engine.adapters import ServerAdapters
 from service.engine.base import EngineStatus, Sampling
 from service.engine.client import EngineClient, patience
 from service.engine.remote import RemoteEngine
 from service.errors import AdapterRejected, AdaptersOff, EngineUnavailable, UnknownModel
 from service.models.live_engine import LiveEngine
-from tests.fixtures_adapters import tiny_adapter
 from tests.fixtures_engine import EngineDouble
 
 REFUSED = 500, '{"error": {"message": "bad rank", "code": 500}}'
@@ -114,31 +113,26 @@ def test_what_a_server_says_to_a_load_is_told_apart(double: EngineDouble, tmp_pa
     asyncio.run(run())
 
 
-def test_the_last_slot_is_taken_by_zeros_and_used_before_each_load(
-    double: EngineDouble, tmp_path: Path
-) -> None:
-    source = tiny_adapter(tmp_path / "mine")
-    zeros = tmp_path / "zeros"
+def test_each_run_of_tokens_gets_its_adapter_and_the_base_none() -> None:
+    torch = pytest.importorskip("torch")
+    dice = torch.Generator().manual_seed(0)
 
-    async def run() -> None:
-        client = EngineClient(double.url, patience(10))
-        adapters = ServerAdapters(LastSlot(3, zeros))
-        used = []
-        for n in range(5):
-            await adapters.load(client, f"a@{n}", source)
-            used.append(len(double.requests))
-        assert list(double.adapters or ()) == ["a@0", "a@1", "no-adapter", "a@2", "a@3", "a@4"]
-        assert used == [0, 0, 1, 2, 3]
-        assert {body["model"] for body in double.requests} == {"no-adapter"}
-        double.adapters = {}
-        await adapters.restore(client)
-        assert list(double.adapters) == ["a@0", "a@1", "no-adapter", "a@2", "a@3", "a@4"]
-        await client.close()
+    def draw(*shape: int) -> Any:
+        return torch.randn(*shape, generator=dice)
 
-    asyncio.run(run())
-    size = (source / "adapter_model.safetensors").stat().st_size
-    written = (zeros / "adapter_model.safetensors").read_bytes()
-    header = 8 + int.from_bytes(written[:8], "little")
-    assert len(written) == size
-    assert not any(written[header:])
-    assert len(json.loads(written[8:header])) >= 2
+    x, a, b = draw(6, 5), draw(3, 1, 2, 5), draw(3, 1, 4, 2)
+    lengths, adapters = torch.tensor([2, 1, 3]), torch.tensor([1, -1, 0])
+    rest = (torch.tensor([0, 2, 3]), lengths, adapters, 3, 3, 6)
+    low, out = torch.full((6, 2), 9.0), draw(6, 7)
+    before = out.clone()
+    lora_cpu.shrink(x, a, low, *rest, 0.5)
+    lora_cpu.expand_slice(low, b, out, *rest, 2, 4, True)
+    slots = [1, 1, None, 0, 0, 0]
+    for row, slot in enumerate(slots):
+        added = torch.zeros(7)
+        if slot is not None:
+            added[2:6] = b[slot, 0] @ (a[slot, 0] @ x[row]) * 0.5
+        assert torch.allclose(out[row], before[row] + added, atol=1e-5)
+    plain = draw(6, 4)
+    lora_cpu.expand(low, b, plain, *rest, False)
+    assert torch.allclose(plain[:, :4], out[:, 2:6] - before[:, 2:6], atol=1e-5)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 
@@ -14,21 +13,10 @@ _LOAD, _UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 _SHOWN = 500  # characters of a refusal that are repeated
 
 
-class Guard(Protocol):
-    """What has to be done at a server before it takes one more adapter."""
-
-    async def before(self, client: EngineClient, folder: Path) -> None:
-        """`folder` is about to be loaded."""
-
-    def restarted(self) -> None:
-        """The server holds nothing any more."""
-
-
 class ServerAdapters:
     """Which adapters one server holds; the names are its own, `name@revision` of ours."""
 
-    def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard
+    def __init__(self) -> None:
         self._held: dict[str, Path] = {}
         self._lost: dict[str, str] = {}
 
@@ -57,7 +45,7 @@ class ServerAdapters:
         Raises AdapterRejected, AdaptersOff, EngineUnavailable, EngineTimeout.
         """
         if name not in self.held:
-            await self._load(client, name, folder)
+            await load(client, name, folder)
             self.hold(name, folder)
 
     async def unload(self, client: EngineClient | None, name: str) -> None:
@@ -71,21 +59,14 @@ class ServerAdapters:
 
         Raises EngineUnavailable, EngineTimeout.
         """
-        if self._guard and not served:
-            self._guard.restarted()
         for name, folder in list(self._held.items()):
             if name in served or (served and name in self._lost):
                 continue
             try:
-                await self._load(client, name, folder)
+                await load(client, name, folder)
                 self._lost.pop(name, None)
             except (AdapterRejected, AdaptersOff) as error:
                 self._lost[name] = error.message
-
-    async def _load(self, client: EngineClient, name: str, folder: Path) -> None:
-        if self._guard:
-            await self._guard.before(client, folder)
-        await load(client, name, folder)
 
 
 async def load(client: EngineClient, name: str, folder: Path) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.engine import vllm
-from service.engine.adapter_slots import LastSlot
 from service.engine.adapters import ServerAdapters, unknown_model
 from service.engine.base import (
     Completions,
@@ -73,7 +72,7 @@ class LocalEngine:
         self._vigilance = vigilance
         self._say = say
         self._count = counter(model.path)
-        self._adapters = ServerAdapters(_guard(options))
+        self._adapters = ServerAdapters()
         self._state = EngineState("starting", "not started yet")
         self._start_s = _USUAL_START_S
         self._ready_by = time.monotonic()
@@ -261,9 +260,3 @@ class LocalEngine:
         if state != self._state:
             self._state = state
             self._say(f"engine {status}: {detail}")
-
-
-def _guard(options: vllm.VllmOptions) -> LastSlot | None:
-    if options.room is None or options.build == "gpu":
-        return None
-    return LastSlot(options.room.slots("cpu"), options.cache_dir / "no-adapter")

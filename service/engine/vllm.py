@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from service.engine.lora_plugin import python_path
 from service.errors import SettingsError
 from service.models.registry import ServedModel
 
@@ -43,10 +44,6 @@ class AdapterRoom:
     max_rank: int
     """Of any of them, 1..256."""
 
-    def slots(self, build: Build) -> int:
-        """Adapters that vLLM itself keeps; two more on the CPU, see adapter_slots.py."""
-        return self.adapters + (2 if build == "cpu" else 0)
-
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
@@ -63,6 +60,11 @@ class VllmOptions:
     """Cores' worth of time that the container may use."""
     room: AdapterRoom | None = None
     """None serves the base model alone."""
+
+    @property
+    def plugins(self) -> Path:
+        """Where a server with room for adapters finds our plugin."""
+        return self.cache_dir / "plugins"
 
 
 def installed_build() -> Build:
@@ -105,7 +107,10 @@ def environment(options: VllmOptions) -> dict[str, str]:
     }
     # vLLM warns of these endpoints; this server listens on loopback only.
     common |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"} if options.room else {}
-    return common | (_threads(options.cpus, options.cpu_quota) if options.build == "cpu" else {})
+    if options.build == "gpu":
+        return common
+    plugins = {"PYTHONPATH": python_path(options.plugins)} if options.room else {}
+    return common | plugins | _threads(options.cpus, options.cpu_quota)
 
 
 def phase(log: str) -> str:
@@ -123,7 +128,7 @@ def last_error(log: str) -> str | None:
 def _lora(options: VllmOptions) -> list[str]:
     if options.room is None:
         return []
-    slots = str(options.room.slots(options.build))
+    slots = str(options.room.adapters)
     many = ["--max-loras", slots, "--max-cpu-loras", slots]
     rank = next(rank for rank in _RANKS if rank >= options.room.max_rank)
     return ["--enable-lora", *many, "--max-lora-rank", str(rank)]
