@@ -38,6 +38,11 @@ def test_the_cpu_build_reads_every_prompt_in_one_step(context: int, step: str) -
     assert line[line.index("--max-num-batched-tokens") + 1] == step
 
 
+def test_the_cpu_build_finds_prompts_again_in_small_blocks() -> None:
+    line = command("python", options(), MODEL, 1)
+    assert line[line.index("--block-size") + 1] == "32"
+
+
 def test_the_server_tells_what_it_found_in_its_cache() -> None:
     assert "--enable-prompt-tokens-details" in command("python", options(build="gpu"), MODEL, 1)
 

@@ -138,7 +138,9 @@ def _device(options: VllmOptions) -> list[str]:
     if options.build == "gpu":
         return []
     # Compiling takes minutes at every start for a fifth more speed.
-    memory = ["--kv-cache-memory-bytes", str(options.kv_cache_bytes)]
+    # Only whole blocks of a prompt are found again: of 128 tokens if nothing is said, and 32 is the
+    # smallest for which the processor's matrix unit is used.
+    memory = ["--kv-cache-memory-bytes", str(options.kv_cache_bytes), "--block-size", "32"]
     return ["--dtype", "bfloat16", "--enforce-eager", *memory, *_whole_prompts(options)]
 
 
