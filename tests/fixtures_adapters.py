@@ -1,17 +1,20 @@
 """Real LoRA adapters for the 135M model, and small made-up ones for tests without a model."""
 
 import json
-from collections.abc import Callable
+import math
+import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from service.models.registry import ServedModel
 
 Change = Callable[[str, Any], Any]
+Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Type and shape of each tensor."""
+SIZES = {"F32": 4, "F16": 2, "BF16": 2, "I32": 4}
 
 
 def peft_adapter(base: ServedModel, folder: Path, rank: int = 8) -> Path:
@@ -29,6 +32,8 @@ def peft_adapter(base: ServedModel, folder: Path, rank: int = 8) -> Path:
 
 def changed(source: Path, folder: Path, change: Change) -> Path:
     """A copy in which `change` has been at every matrix."""
+    from safetensors.numpy import load_file, save_file
+
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_bytes((source / "adapter_config.json").read_bytes())
     tensors = load_file(source / "adapter_model.safetensors")
@@ -38,6 +43,8 @@ def changed(source: Path, folder: Path, change: Change) -> Path:
 
 def noise(scale: float, seed: int = 0) -> Change:
     """Random B matrices; the larger, the less sense."""
+    import numpy as np
+
     dice = np.random.default_rng(seed)
 
     def change(name: str, matrix: Any) -> Any:
@@ -49,7 +56,20 @@ def noise(scale: float, seed: int = 0) -> Change:
 
 def not_a_number(name: str, matrix: Any) -> Any:
     """Every weight of B broken."""
+    import numpy as np
+
     return np.full_like(matrix, np.nan) if "lora_B" in name else matrix
+
+
+def write_tensors(path: Path, shapes: Shapes, seed: int = 0) -> None:
+    """A safetensors file with random content."""
+    entries, end = {}, 0
+    for name, (dtype, shape) in shapes.items():
+        begin, end = end, end + SIZES[dtype] * math.prod(shape)
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    header = json.dumps(entries).encode()
+    data = random.Random(seed).randbytes(end)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
 
 
 def tiny_adapter(
@@ -60,15 +80,12 @@ def tiny_adapter(
     about = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "bias": "none"}
     about |= {"base_model_name_or_path": base, "target_modules": ["q_proj"]} | config
     (folder / "adapter_config.json").write_text(json.dumps(about))
-    dice = np.random.default_rng(seed)
     module = "base_model.model.model.layers.0.self_attn.q_proj"
-    save_file(
-        {
-            f"{module}.lora_A.weight": dice.normal(size=(rank, 6)).astype(np.float32),
-            f"{module}.lora_B.weight": dice.normal(size=(8, rank)).astype(np.float32),
-        },
-        folder / "adapter_model.safetensors",
-    )
+    shapes: Shapes = {
+        f"{module}.lora_A.weight": ("F32", (rank, 6)),
+        f"{module}.lora_B.weight": ("F32", (8, rank)),
+    }
+    write_tensors(folder / "adapter_model.safetensors", shapes, seed)
     return folder
 
 

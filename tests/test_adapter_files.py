@@ -4,16 +4,16 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from service.errors import AdapterRejected, Conflict, InvalidRequest, UnknownModel, VeriSQLError
 from service.models.adapter_files import check_adapter
 from service.models.adapters import AdapterStore, LiveChoice
 from service.models.registry import ServedModel
-from tests.fixtures_adapters import tiny_adapter
+from service.models.tensors import read_header
+from tests.fixtures_adapters import tiny_adapter, write_tensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MODULE = "model.layers.0.self_attn.q_proj"
@@ -24,7 +24,7 @@ def base(tmp_path: Path) -> ServedModel:
     """A base model of one layer of the size that tiny_adapter is for."""
     folder = tmp_path / "own-model"
     folder.mkdir()
-    save_file({f"{MODULE}.weight": np.zeros((8, 6), np.float32)}, folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", {f"{MODULE}.weight": ("F32", (8, 6))})
     return ServedModel("own-model", "local:0", folder)
 
 
@@ -36,11 +36,11 @@ def _config(**change: object) -> Callable[[Path], object]:
     return apply
 
 
-def _tensors(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Path], object]:
+def _tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
     def apply(folder: Path) -> None:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = {k: (t.dtype, t.shape) for k, t in read_header(folder / WEIGHTS).items()}
         change(tensors)
-        save_file(tensors, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, tensors)
 
     return apply
 
@@ -75,20 +75,20 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "PiSSA": (_config(init_lora_weights="pissa_niter_4"), "alters the base"),
     "no tensors": (_tensors(lambda t: t.clear()), "is empty"),
     "half a pair": (_tensors(lambda t: t.pop(A)), "only one of"),
-    "other tensors": (_tensors(lambda t: t.update(x=np.zeros(1))), "is no LoRA matrix"),
+    "other tensors": (_tensors(lambda t: t.update(x=("F32", (1,)))), "is no LoRA matrix"),
     "ranks differ": (
-        _tensors(lambda t: t.update({A: np.zeros((2, 6), np.float32)})),
+        _tensors(lambda t: t.update({A: ("F32", (2, 6))})),
         "are not rank 4",
     ),
     "wrong size": (
-        _tensors(lambda t: t.update({B: np.zeros((9, 4), np.float32)})),
+        _tensors(lambda t: t.update({B: ("F32", (9, 4))})),
         r"is for \(9, 6\), the served base has \(8, 6\)",
     ),
     "unknown layer": (
         _tensors(lambda t: t.update({k.replace("q_proj", "z"): t.pop(k) for k in (A, B)})),
         "the served base has no",
     ),
-    "integers": (_tensors(lambda t: t.update({B: np.zeros((8, 4), np.int32)})), "type I32"),
+    "integers": (_tensors(lambda t: t.update({B: ("I32", (8, 4))})), "type I32"),
 }
 
 

@@ -112,9 +112,10 @@ async def register_model(body: RegisterBody, parts: PartsDep) -> ModelItem:
 
 @router.post(
     "/{name}/activate",
+    response_model=OutcomeBody,
     responses={409: {"model": CanaryFailedBody, "description": "It failed, nothing changed."}},
 )
-async def activate_model(name: str, parts: PartsDep) -> OutcomeBody:
+async def activate_model(name: str, parts: PartsDep) -> Response:
     """Load it, try it on fixed questions, and make it the live model; `base` is the base model.
 
     Requests go on meanwhile, and those under way finish on the model that they began with. What
@@ -127,9 +128,10 @@ async def activate_model(name: str, parts: PartsDep) -> OutcomeBody:
 
 @router.post(
     "/roll-back",
+    response_model=OutcomeBody,
     responses={409: {"model": CanaryFailedBody, "description": "It failed, nothing changed."}},
 )
-async def roll_back(parts: PartsDep) -> OutcomeBody:
+async def roll_back(parts: PartsDep) -> Response:
     """Activate what was live before; 409 `conflict` if there was nothing else."""
     return _answered(await parts.models.roll_back())
 
@@ -140,10 +142,10 @@ async def forget_model(name: str, parts: PartsDep) -> None:
     await parts.models.forget(name)
 
 
-def _answered(outcome: Outcome) -> Any:
+def _answered(outcome: Outcome) -> Response:
     told = asdict(outcome)
     if outcome.activated:
-        return told
+        return Response(orjson.dumps(told), media_type="application/json")
     error = orjson.loads(error_body(CanaryFailed.code, _why(outcome), "name"))
     body = orjson.dumps(error | {"outcome": told})
     return Response(body, CanaryFailed.http_status, media_type="application/json")

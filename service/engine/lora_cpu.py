@@ -10,13 +10,13 @@ Stands alone: it is copied to a folder that the server finds plugins in (lora_pl
 """
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 
 def register() -> None:
     """vLLM calls this in each of its processes (entry point `vllm.general_plugins`)."""
-    from vllm.lora.punica_wrapper import punica_cpu
-
+    punica_cpu: Any = import_module("vllm.lora.punica_wrapper.punica_cpu")
     punica_cpu.sgmv_shrink = shrink
     punica_cpu.sgmv_expand = expand
     punica_cpu.sgmv_expand_slice = expand_slice
