@@ -37,8 +37,8 @@ def shrink(
     """out = scaling * inputs @ A^T, 0 for the base: [tokens, in] to [tokens, rank]."""
     out.zero_()
     for rows, adapter in _runs(lengths, adapters):
-        a = _matrix(weights, adapter)
-        out[rows, : a.shape[0]] = (inputs[rows].to(a.dtype) @ a.T).to(out.dtype) * scaling
+        a = _matrix(weights, adapter).to(out.dtype)  # float32, as vLLM's own
+        out[rows, : a.shape[0]] = (inputs[rows].to(a.dtype) @ a.T) * scaling
 
 
 def expand(

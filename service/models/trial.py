@@ -1,10 +1,11 @@
 """Load an adapter beside the live one and try it; one that fails is gone afterwards."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from service.engine.base import AdapterEngine
-from service.errors import AdapterRejected
+from service.errors import AdapterRejected, VeriSQLError
 from service.models.adapters import BASE, AdapterModel, AdapterStore
 from service.models.canary import Canary, Check
 
@@ -30,7 +31,9 @@ class Trial:
             keep = keep or all(check.passed for check in checks)
         finally:
             if not keep:
-                await asyncio.shield(self.engine.unload_adapter(name))
+                # A server that cannot be told now is not asked for it either.
+                with contextlib.suppress(VeriSQLError):
+                    await asyncio.shield(self.engine.unload_adapter(name))
         return checks
 
     async def _checks(self, adapter: AdapterModel, live: str) -> list[Check]:
