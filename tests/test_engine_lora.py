@@ -143,11 +143,11 @@ def test_no_request_is_dropped_while_models_are_switched(client: TestClient) -> 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     for asker in askers:
         asker.start()
-    switched = [client.post(f"/models/{n}/activate").status_code for n in ("zero", "base", "zero")]
+    switched = [client.post(f"/models/{n}/activate").status_code for n in ("zero", "base")]
     stop.set()
     for asker in askers:
         asker.join()
-    assert switched == [200, 200, 200]
+    assert switched == [200, 200]
     names = {found["model"]["adapter"] for found in answers}
     assert len(names) <= 2
     assert all(name is None or name.startswith("zero@") for name in names)
