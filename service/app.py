@@ -17,6 +17,7 @@ from service.api import (
     feedback,
     generate,
     health,
+    models,
     train_jobs,
     verify,
     verify_batch,
@@ -25,7 +26,7 @@ from service.api.auth import KeyGuard
 from service.api.deps import Parts
 from service.api.middleware import RequestContext
 from service.demo import build_demo
-from service.engine.base import Engine
+from service.engine.base import AdapterEngine
 from service.engine.make import make_engine
 from service.errors import SettingsError
 from service.feedback.loop import FeedbackLoop
@@ -40,7 +41,11 @@ from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
-from service.models.registry import resolve_model
+from service.models.adapters import AdapterStore
+from service.models.canary import Canary, CanaryLimits
+from service.models.live import LiveModels
+from service.models.live_engine import LiveEngine
+from service.models.registry import ServedModel, resolve_model
 from service.protocols import openai_chat, openai_models
 from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
@@ -72,9 +77,9 @@ def create_app(
     app.add_middleware(  # the last one added is the outermost
         RequestContext, metrics=metrics, max_body_bytes=settings.max_request_mb * 2**20
     )
-    routed = (health, generate, feedback, verify, verify_batch, audit, train_jobs, databases)
+    asked = (health, generate, feedback, verify, verify_batch, audit)
     spoken = (openai_chat, openai_models)
-    for part in (*routed, *spoken):
+    for part in (*asked, train_jobs, models, databases, *spoken):
         app.include_router(part.router)
     return app
 
@@ -106,13 +111,13 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
     )
     jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
     remembered = await _start_feedback(stack, settings, Prover(registry, executor))
-    engine = await _start_engine(stack, settings, say)
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
     stack.push_async_callback(copies.close)
     indexes = ValueIndexes(settings.home_path, settings.index_path)
     stack.push_async_callback(indexes.close)
     contexts = Contexts(executor, registry, schemas, indexes)
+    engine, models = await _start_engine(stack, settings, say, contexts, executor)
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -121,6 +126,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         schemas=schemas,
         verifier=Verifier(registry, executor, settings.policy, copies),
         engine=engine,
+        models=models,
         generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
@@ -173,15 +179,45 @@ async def _start_feedback(
     return loop
 
 
-async def _start_engine(stack: AsyncExitStack, settings: Settings, say: Say) -> Engine:
-    model = None
+async def _start_engine(
+    stack: AsyncExitStack, settings: Settings, say: Say, contexts: Contexts, executor: Executor
+) -> tuple[LiveEngine, LiveModels]:
+    base = None
     if settings.engine == "local":
         find = partial(resolve_model, settings.model, settings.models_path, say)
-        model = await asyncio.to_thread(find)
-    engine = make_engine(settings, model, say)
+        base = await asyncio.to_thread(find)
+    engine = make_engine(settings, base, say)
     stack.push_async_callback(engine.close)
+    front = LiveEngine(engine)
+    models = LiveModels(
+        engine,
+        front,
+        _adapters(settings, base),
+        _canary(settings, engine, executor, contexts),
+        max_loaded=settings.max_adapters,
+        say=say,
+    )
+    await models.restore()
     await engine.start()
-    return engine
+    return front, models
+
+
+def _adapters(settings: Settings, base: ServedModel | None) -> AdapterStore:
+    roots = [settings.adapters_path, settings.runs_path]
+    return AdapterStore(settings.registered_path, roots, base, settings.max_lora_rank)
+
+
+def _canary(
+    settings: Settings, engine: AdapterEngine, executor: Executor, contexts: Contexts
+) -> Canary:
+    limits = CanaryLimits(
+        timeout_s=settings.canary_timeout_s,
+        questions=settings.canary_questions,
+        drop=settings.canary_drop,
+        logprob_tolerance=settings.canary_logprob_tolerance,
+    )
+    tokens = settings.max_model_len
+    return Canary(engine, executor, contexts, settings.template, tokens, limits)
 
 
 def _watch(parts: Parts) -> None:

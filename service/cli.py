@@ -1,4 +1,4 @@
-"""The command line: serve | ask | verify | audit | eval | compare | train | jobs | feedback."""
+"""The command line: serve | ask | verify | audit | eval | compare | train | jobs | models | ..."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from service.commands.audit import audit
 from service.commands.compare import compare_runs
 from service.commands.eval import evaluation
 from service.commands.feedback import feedback
+from service.commands.models import models
 from service.commands.options import Key, Url, address
 from service.commands.verify import verify
 from service.errors import VeriSQLError
@@ -29,6 +30,7 @@ app = typer.Typer(
 jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=True)
 app.add_typer(jobs, name="jobs")
 app.add_typer(feedback, name="feedback")
+app.add_typer(models, name="models")
 app.command()(audit)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]

@@ -4,17 +4,23 @@
       InvalidRequest                invalid_request         422  a field is wrong: param names it
         UnsupportedValue            unsupported_value       422  right kind, but not offered here
         SqlRejected                 sql_rejected            422  SQL of feedback that does not run
+        AdapterRejected             adapter_rejected        422  files that cannot be served
         TooLarge                    too_large               413
       NotFound                      not_found               404
         UnknownDatabase             unknown_database        404
         UnknownJob                  unknown_job             404
         UnknownDataset              unknown_dataset         422
+        UnknownModel                unknown_model           404
         UnknownAnswer               unknown_answer          404  or no longer remembered
         UnknownVerifiedQuery        unknown_verified_query  404
       Unauthorized                  unauthorized            401
       Conflict                      conflict                409
         InvalidTransition           invalid_transition      409
         FeedbackOff                 feedback_off            409
+        AdaptersOff                 adapters_off            409  the model server takes none
+        ActivationInProgress        activation_in_progress  409
+        CanaryFailed                canary_failed           409  the live model is unchanged
+        ModelInUse                  model_in_use            409  it is live
       DatabaseUnusable              database_unusable       422  missing, corrupt or not SQLite
       ModelUnavailable              model_unavailable       422  no source has these weights
       NoDiskSpace                   no_disk_space           507
@@ -66,6 +72,12 @@ class SqlRejected(InvalidRequest):
     code = "sql_rejected"
 
 
+class AdapterRejected(InvalidRequest):
+    """The adapter's files are faulty, or do not fit the served model."""
+
+    code = "adapter_rejected"
+
+
 class TooLarge(InvalidRequest):
     """The request is over a size limit of the server."""
 
@@ -97,6 +109,12 @@ class UnknownDataset(NotFound):
 
     code = "unknown_dataset"
     http_status = 422
+
+
+class UnknownModel(NotFound):
+    """No model or adapter has that name."""
+
+    code = "unknown_model"
 
 
 class UnknownAnswer(NotFound):
@@ -135,6 +153,30 @@ class FeedbackOff(Conflict):
     """The service remembers no answers (VERISQL_KEEP_ANSWERS=0)."""
 
     code = "feedback_off"
+
+
+class AdaptersOff(Conflict):
+    """The model server takes no adapters (VERISQL_ADAPTERS, or how the server was started)."""
+
+    code = "adapters_off"
+
+
+class ActivationInProgress(Conflict):
+    """Another model is being tried."""
+
+    code = "activation_in_progress"
+
+
+class CanaryFailed(Conflict):
+    """The model was tried and found wanting."""
+
+    code = "canary_failed"
+
+
+class ModelInUse(Conflict):
+    """The live model cannot be forgotten."""
+
+    code = "model_in_use"
 
 
 class DatabaseUnusable(VeriSQLError):

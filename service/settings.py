@@ -131,6 +131,31 @@ class Settings(BaseSettings):
     engine_stall_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest silence of the model, seconds.")
     ] = 30.0
+    adapters: Annotated[
+        bool | None,
+        Field(description="Start vLLM with room for adapters; default: where one is registered."),
+    ] = None
+    adapters_dir: Annotated[
+        Path | None, Field(description="Folder of adapters to register; default `<home>/adapters`.")
+    ] = None
+    max_adapters: Annotated[
+        int, Field(ge=3, le=64, description="Adapters loaded at once, the live one included.")
+    ] = 4
+    max_lora_rank: Annotated[
+        int, Field(ge=1, le=256, description="Largest rank of an adapter.")
+    ] = 16
+    canary_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest trial of a model, seconds.")
+    ] = 180.0
+    canary_questions: Annotated[
+        int, Field(ge=1, le=40, description="Questions of a trial, on the demo database.")
+    ] = 8
+    canary_drop: Annotated[
+        float, Field(ge=0, le=1, description="How far fewer queries may run than the live model's.")
+    ] = 0.0
+    canary_logprob_tolerance: Annotated[
+        float, Field(gt=0, le=100, description="Nats per token between trainer and server.")
+    ] = 0.1
     max_question_chars: Annotated[
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000
@@ -200,6 +225,16 @@ class Settings(BaseSettings):
     def runs_path(self) -> Path:
         """Where run directories of training jobs are kept."""
         return self.home_path / "runs"
+
+    @property
+    def adapters_path(self) -> Path:
+        """Where adapters are looked for that have no other place."""
+        return _absolute("adapters_dir", self.adapters_dir or self.home_path / "adapters")
+
+    @property
+    def registered_path(self) -> Path:
+        """Where the copies of registered adapters are kept."""
+        return self.home_path / "registered"
 
     @property
     def store_address(self) -> str:

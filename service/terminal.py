@@ -66,6 +66,21 @@ def show_feedback(statements: Sequence[dict[str, Any]]) -> None:
     _show_table(names, [[statement[name] for name in names] for statement in statements])
 
 
+def show_models(found: Sequence[dict[str, Any]]) -> None:
+    """One line a model."""
+    names = ["name", "served_name", "state", "parent", "why"]
+    _show_table(names, [[model[name] for name in names] for model in found])
+
+
+def show_outcome(outcome: dict[str, Any]) -> None:
+    """What a model was asked, and which one is live."""
+    names = ["name", "passed", "value", "limit", "detail"]
+    if outcome["checks"]:
+        _show_table(names, [[check[name] for name in names] for check in outcome["checks"]])
+    live, before = outcome["live"], outcome["previous"]
+    Console().print(f"live: {live} (before: {before})", highlight=False, markup=False)
+
+
 def show_steps(steps: Sequence[dict[str, Any]]) -> None:
     """One line a training step."""
     names = ["step", "reward", "useful_groups", "loss", "completion_tokens", "seconds"]

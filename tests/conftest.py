@@ -12,7 +12,12 @@ from service.app import create_app
 from service.settings import Settings, load_settings
 from service.text2sql.databases import DatabaseRegistry
 
-pytest_plugins = ["tests.fixtures_engine", "tests.fixtures_eval", "tests.fixtures_openai"]
+pytest_plugins = [
+    "tests.fixtures_engine",
+    "tests.fixtures_eval",
+    "tests.fixtures_openai",
+    "tests.fixtures_adapters",
+]
 
 SHOP = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, joined DATE);

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +22,7 @@ from service.models.registry import ServedModel, resolve_model
 from service.settings import load_settings
 
 SMALL_MODEL = "smollm2-135m-instruct"
+RealEngine = tuple[asyncio.Runner, LocalEngine]
 
 
 Text = str | Sequence[str] | Callable[[dict[str, Any], int], str]
@@ -41,6 +43,8 @@ class EngineDouble:
     error_after   say `stream_error` after that many pieces of a stream
     metrics       the text of /metrics; None is a 404
     requests      bodies of the completions asked for
+    adapters      None: the server takes none; else name -> path of those that were loaded
+    refuse_load   (status, body) to answer the next loads with
     connections   how many were made so far
     """
 
@@ -58,6 +62,8 @@ class EngineDouble:
         self.finish_reason = "stop"
         self.metrics: str | None = None
         self.models = ["double"]
+        self.adapters: dict[str, str] | None = None
+        self.refuse_load: tuple[int, str] | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
@@ -84,6 +90,18 @@ class EngineDouble:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+    def adapter(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """The answer of vLLM's two calls for adapters."""
+        name = body["lora_name"]
+        if self.adapters is None:
+            return 404, '{"detail": "Not Found"}'
+        if path == "/v1/unload_lora_adapter":
+            return (200, "") if self.adapters.pop(name, None) else (404, "{}")
+        if self.refuse_load:
+            return self.refuse_load
+        self.adapters[name] = body["lora_path"]
+        return 200, f"Success: LoRA adapter '{name}' added successfully."
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """A chat completion as OpenAI writes it."""
@@ -183,12 +201,16 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
             elif double.fault:
                 self._send(*double.fault)
             else:
-                self._send(200, json.dumps({"data": [{"id": name} for name in double.models]}))
+                names = [*double.models, *(double.adapters or ())]
+                self._send(200, json.dumps({"data": [{"id": name} for name in names]}))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/tokenize":
                 self._tokenize(body)
+                return
+            if self.path.endswith("_lora_adapter"):
+                self._send(*double.adapter(self.path, body))
                 return
             double.requests.append(body)
             double.headers.append({k.lower(): v for k, v in self.headers.items()})
@@ -299,15 +321,13 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def real_engine(
-    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[asyncio.Runner, LocalEngine]]:
-    """One real vLLM for all tests, ready; ask it things on its runner's loop."""
-    home = tmp_path_factory.mktemp("engine")
-    settings = load_settings(home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5)
+def _running(model: ServedModel, home: Path, adapters: bool) -> Iterator[RealEngine]:
+    """A real vLLM, ready; all of it is gone afterwards."""
+    settings = load_settings(
+        home=home, engine="local", max_model_len=2048, engine_kv_cache_gb=0.5, adapters=adapters
+    )
     with asyncio.Runner() as runner:
-        engine = make_engine(settings, small_model, lambda line: None)
+        engine = make_engine(settings, model, lambda line: None)
         assert isinstance(engine, LocalEngine)
         runner.run(engine.start())
         try:
@@ -317,3 +337,19 @@ def real_engine(
         finally:
             runner.run(engine.close())
     assert eventually_gone(left)
+
+
+@pytest.fixture(scope="session")
+def real_engine(
+    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealEngine]:
+    """One real vLLM for all tests, ready; ask it things on its runner's loop."""
+    yield from _running(small_model, tmp_path_factory.mktemp("engine"), adapters=False)
+
+
+@pytest.fixture(scope="module")
+def lora_engine(
+    small_model: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealEngine]:
+    """The same with room for adapters."""
+    yield from _running(small_model, tmp_path_factory.mktemp("lora"), adapters=True)

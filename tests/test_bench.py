@@ -201,6 +201,7 @@ def test_the_service_and_the_bare_server_answer_the_same_prompts(
     engine_double: EngineDouble, tmp_path: Path
 ) -> None:
     counted = ("queries_total", 10), ("hits_total", 9)
+    counted = ("queries_total", 10), ("hits_total", 9)
     engine_double.metrics = "".join(f'vllm:prefix_cache_{n}{{a="0"}} {v}\n' for n, v in counted)
     options = ["--questions", "3", "--rounds", "1", "--results", str(tmp_path)]
     generate_overhead.main([*options, "--engine-url", engine_double.url, "--model", "double"])

@@ -1,12 +1,14 @@
 """How vLLM is called, for machines that the tests do not run on."""
 
+import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.engine.vllm import VllmOptions, command, environment, last_error, phase
+from service.engine import lora_cpu, lora_plugin
+from service.engine.vllm import AdapterRoom, VllmOptions, command, environment, last_error, phase
 from service.models.registry import ServedModel
 
 MODEL = ServedModel("tiny", "r1", Path("/models/tiny"))
@@ -81,3 +83,26 @@ def test_the_telling_error_is_found_among_the_noise() -> None:
     )
     assert last_error(log) == "ValueError: max_model_len (99999) is too large"
     assert last_error("all is well") is None
+
+
+def test_only_a_server_with_room_for_adapters_takes_them() -> None:
+    bare, roomy = options(), options(room=AdapterRoom(3, 20))
+    line = command("python", roomy, MODEL, 1)
+    assert "--enable-lora" not in command("python", bare, MODEL, 1)
+    assert line[line.index("--max-loras") + 1] == "3"
+    assert line[line.index("--max-lora-rank") + 1] == "32"
+    allowed = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
+    assert (environment(roomy)[allowed], environment(bare).get(allowed)) == ("1", None)
+    assert environment(roomy)["PYTHONPATH"].startswith("cache/plugins")
+    assert "PYTHONPATH" not in environment(options(build="gpu", room=roomy.room)) | environment(
+        bare
+    )
+
+
+def test_the_plugin_is_found_as_an_installed_package(tmp_path: Path) -> None:
+    lora_plugin.install(tmp_path)
+    lora_plugin.install(tmp_path)
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path)])
+    (entry,) = found.entry_points
+    assert (entry.group, entry.value) == ("vllm.general_plugins", "verisql_lora_cpu:register")
+    assert (tmp_path / "verisql_lora_cpu.py").read_bytes() == Path(lora_cpu.__file__).read_bytes()

@@ -5,12 +5,13 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from service.engine.base import Engine
 from service.feedback.loop import FeedbackLoop
 from service.generation.generator import Generator
 from service.jobs.intake import Jobs
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
+from service.models.live import LiveModels
+from service.models.live_engine import LiveEngine
 from service.sandbox.executor import Executor
 from service.settings import Settings
 from service.text2sql.databases import DatabaseRegistry
@@ -28,7 +29,8 @@ class Parts:
     executor: Executor
     schemas: SchemaCache
     verifier: Verifier
-    engine: Engine
+    engine: LiveEngine
+    models: LiveModels
     generator: Generator
     jobs: Jobs
     supervisor: Supervisor

@@ -71,8 +71,9 @@ def _workers(parts: Parts) -> Check:
 
 
 def _model(parts: Parts) -> Check:
-    state = parts.engine.state
-    return Check(ok=state.status in ("ready", "off"), detail=f"{state.status}: {state.detail}")
+    state, problem = parts.engine.state, parts.models.problem
+    detail = f"{state.status}: {state.detail}" + (f"; {problem}" if problem else "")
+    return Check(ok=state.status in ("ready", "off"), detail=detail)
 
 
 def _jobs(parts: Parts) -> Check:

@@ -1,8 +1,10 @@
 """Several model servers as one engine: the least busy one answers, another takes over."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from service.engine.adapters import unknown_model
 from service.engine.base import Completions, EngineModel, EngineState, Message, OnText, Sampling
 from service.engine.failures import RETRY_AFTER_S, ServerGone
 from service.engine.remote import RemoteEngine
@@ -59,10 +61,12 @@ class BalancedEngine:
         model: str | None = None,
         on_text: OnText | None = None,
     ) -> Completions:
-        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
+        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge, UnknownModel."""
         heard = _Heard(on_text) if on_text else None
         failure: ServerGone | None = None
-        for server in self._candidates():
+        if model and self._ready() and model not in self.served:
+            raise unknown_model(model, self.served)
+        for server in self._candidates(model):
             try:
                 return await server.complete(messages, sampling, model=model, on_text=heard)
             except ServerGone as error:
@@ -72,14 +76,52 @@ class BalancedEngine:
                     break
         raise failure or self._none_ready()
 
+    @property
+    def served(self) -> tuple[str, ...]:
+        """What one of the ready servers, or more, can be asked for."""
+        return tuple(dict.fromkeys(name for server in self._ready() for name in server.served))
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Adapters that a server refused when it came back, and that no other one has."""
+        told = (item for server in self._servers for item in server.lost.items())
+        return {name: why for name, why in told if name not in self.served}
+
+    def hold_adapter(self, name: str, folder: Path) -> None:
+        """Have this adapter loaded wherever a server gets ready."""
+        for server in self._servers:
+            server.hold_adapter(name, folder)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Load one on every ready server, or on none; the others get it before they are ready.
+
+        Raises AdapterRejected, AdaptersOff, EngineUnavailable, EngineTimeout.
+        """
+        ready = self._ready()
+        if not ready:
+            raise self._none_ready()
+        loads = (server.load_adapter(name, folder) for server in ready)
+        results = await asyncio.gather(*loads, return_exceptions=True)
+        if failures := [result for result in results if isinstance(result, BaseException)]:
+            await self.unload_adapter(name)
+            raise failures[0]
+        for server in self._servers:
+            if server not in ready:
+                server.hold_adapter(name, folder)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Let one go everywhere; a server that cannot be told has forgotten it when it restarts."""
+        unloads = (server.unload_adapter(name) for server in self._servers)
+        await asyncio.gather(*unloads, return_exceptions=True)
+
     def count_tokens(self, text: str) -> int:
         """Tokens by VERISQL_TOKENIZER, an upper bound without it."""
         return self._servers[0].count_tokens(text)
 
-    def _candidates(self) -> Iterator[RemoteEngine]:
+    def _candidates(self, model: str | None) -> Iterator[RemoteEngine]:
         """Each ready server once, the least busy first as things stand when it is asked for."""
         tried: list[RemoteEngine] = []
-        while left := [server for server in self._ready() if server not in tried]:
+        while left := [s for s in self._ready() if s not in tried and _serves(s, model)]:
             self._turn += 1
             turned = [left[(self._turn + i) % len(left)] for i in range(len(left))]
             tried.append(min(turned, key=lambda server: server.outstanding))
@@ -97,6 +139,10 @@ class BalancedEngine:
     def _none_ready(self) -> EngineUnavailable:
         detail = f"no model server is ready: {self.state.detail}"
         return EngineUnavailable(detail, retry_after_s=RETRY_AFTER_S)
+
+
+def _serves(server: RemoteEngine, model: str | None) -> bool:
+    return model is None or model in server.served
 
 
 class _Heard:

@@ -1,7 +1,8 @@
 """What the rest of the service knows of a model server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 Message = dict[str, str]
@@ -107,9 +108,33 @@ class Engine(Protocol):
 
         `model` names another one that the server holds, None is the live one. With `on_text` the
         server streams, and each piece is handed over as it comes. Cancelling stops the server's
-        work on it. Raises EngineOff, EngineUnavailable, EngineTimeout, and TooLarge when prompt
-        and `max_tokens` together are over the model's context.
+        work on it. Raises EngineOff, EngineUnavailable, EngineTimeout, UnknownModel, and TooLarge
+        when prompt and `max_tokens` together are over the model's context.
         """
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text by the model's own tokenizer, an upper bound where that is unknown."""
+
+
+class AdapterEngine(Engine, Protocol):
+    """An engine that takes LoRA adapters while it runs; their names are `name@revision`."""
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """What `model` may name now: the base model first; empty while that is unknown."""
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Adapters that could not be loaded again after a restart, each with the reason."""
+
+    def hold_adapter(self, name: str, folder: Path) -> None:
+        """Have this one loaded before the engine is ready."""
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Load one beside the others, now and after every restart.
+
+        Raises AdapterRejected, AdaptersOff, EngineOff, EngineUnavailable, EngineTimeout.
+        """
+
+    async def unload_adapter(self, name: str) -> None:
+        """Let it go; requests under way finish on it. Raises EngineUnavailable, EngineTimeout."""

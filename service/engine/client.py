@@ -85,6 +85,11 @@ class EngineClient:
             response = await self._http.get("/v1/models")
             return [model.id for model in _read(Models, response).data]
 
+    async def post(self, path: str, body: dict[str, Any], timeout_s: float) -> httpx.Response:
+        """The answer to any other call, whatever its status; raises ServerGone, EngineTimeout."""
+        async with mapped(timeout_s):
+            return await self._http.post(path, json=body)
+
     async def complete(
         self,
         model: EngineModel,

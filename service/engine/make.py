@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.engine.balanced import BalancedEngine
-from service.engine.base import Engine
+from service.engine.base import AdapterEngine
 from service.engine.client import Patience
 from service.engine.off import OffEngine
 from service.engine.remote import RemoteEngine
 from service.engine.server import LocalEngine
 from service.engine.tokens import CountTokens, TokenCounter, upper_bound
 from service.engine.vigil import Vigilance
-from service.engine.vllm import VllmOptions, installed_build
+from service.engine.vllm import AdapterRoom, VllmOptions, installed_build
 from service.errors import ModelUnavailable, SettingsError
+from service.models.adapters import any_registered
 from service.models.registry import ServedModel, tokenizer_path
 from service.settings import Settings
 
@@ -22,7 +23,7 @@ _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def make_engine(
     settings: Settings, model: ServedModel | None, say: Callable[[str], None]
-) -> Engine:
+) -> AdapterEngine:
     """The engine of VERISQL_ENGINE, not started; `say` gets a line at each change of its state.
 
     `model` is what a local engine serves, already on this disk; the others need none. Raises
@@ -45,7 +46,7 @@ def make_engine(
     )
 
 
-def _remote(settings: Settings, say: Callable[[str], None]) -> Engine:
+def _remote(settings: Settings, say: Callable[[str], None]) -> AdapterEngine:
     count = _count(settings)
     servers = [
         RemoteEngine(
@@ -96,7 +97,17 @@ def _options(settings: Settings) -> VllmOptions:
         cache_dir=settings.home_path / "cache" / "vllm",
         cpus=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
         cpu_quota=_cpu_quota(_CGROUP_QUOTA),
+        room=_room(settings),
     )
+
+
+def _room(settings: Settings) -> AdapterRoom | None:
+    wanted = settings.adapters
+    if wanted is None:
+        wanted = any_registered(settings.registered_path)
+    if not wanted:
+        return None
+    return AdapterRoom(settings.max_adapters, settings.max_lora_rank)
 
 
 def _cpu_quota(path: Path) -> float | None:

@@ -1,6 +1,7 @@
 """No model server at all (VERISQL_ENGINE=off)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from service.engine.base import Completions, EngineState, Message, OnText, Sampling
 from service.engine.tokens import upper_bound
@@ -35,11 +36,35 @@ class OffEngine:
         on_text: OnText | None = None,
     ) -> Completions:
         """Raises EngineOff."""
-        raise EngineOff(
-            "this service runs without a model (VERISQL_ENGINE=off); start it with "
-            "VERISQL_ENGINE=local or with VERISQL_ENGINE_URL to generate SQL"
-        )
+        raise _off()
 
     def count_tokens(self, text: str) -> int:
         """An upper bound, for whoever looks at a prompt without a model."""
         return upper_bound(text)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """None can be lost."""
+        return {}
+
+    def hold_adapter(self, name: str, folder: Path) -> None:
+        """There is nothing to hold it."""
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Raises EngineOff."""
+        raise _off()
+
+    async def unload_adapter(self, name: str) -> None:
+        """None is loaded."""
+
+
+def _off() -> EngineOff:
+    return EngineOff(
+        "this service runs without a model (VERISQL_ENGINE=off); start it with "
+        "VERISQL_ENGINE=local or with VERISQL_ENGINE_URL to generate SQL"
+    )

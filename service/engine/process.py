@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.engine import launch, vllm
+from service.engine import launch, lora_plugin, vllm
 from service.models.registry import ServedModel
 
 _GRACE_S = 8.0
@@ -88,6 +88,8 @@ async def spawn(
 ) -> ServerProcess:
     """Start a server; raises OSError when the system refuses."""
     port = _free_port()
+    if options.room:
+        lora_plugin.install(options.plugins)
     variables = [f"{k}={v}" for k, v in vllm.environment(options).items()]
     keeper = [python, "-I", launch.__file__, str(os.getpid()), str(_GRACE_S)]
     command = [*keeper, *vllm.command(python, options, model, port)]

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from service.engine.adapters import ServerAdapters, unknown_model
 from service.engine.base import (
     Completions,
     EngineModel,
@@ -49,6 +52,8 @@ class RemoteEngine:
         self._client = EngineClient(url, waits, api_key=api_key, use_proxy=True)
         self._state = EngineState("starting", f"asking {url}")
         self._model: EngineModel | None = None
+        self._names: tuple[str, ...] = ()
+        self._adapters = ServerAdapters()
         self._vigil: Vigil | None = None
         self._doubted = asyncio.Event()
         self._prober: asyncio.Task[None] | None = None
@@ -62,6 +67,18 @@ class RemoteEngine:
     def model(self) -> EngineModel | None:
         """What it serves; None until it has answered."""
         return self._model
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """What the server listed last, our model first, and the adapters that we loaded."""
+        if self._model is None:
+            return ()
+        return tuple(dict.fromkeys([self._model.name, *self._names, *self._adapters.held]))
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Adapters that the server refused when it came back."""
+        return self._adapters.lost
 
     @property
     def outstanding(self) -> int:
@@ -92,15 +109,40 @@ class RemoteEngine:
         model: str | None = None,
         on_text: OnText | None = None,
     ) -> Completions:
-        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
+        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge, UnknownModel."""
         if self._model is None:
             raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
-        asked = self._model if model is None else EngineModel(model)
+        asked = self._named(self._model, model)
         return await self._client.complete(asked, messages, sampling, on_text)
 
     def count_tokens(self, text: str) -> int:
         """Tokens by VERISQL_TOKENIZER, an upper bound without it."""
         return self._count(text)
+
+    def hold_adapter(self, name: str, folder: Path) -> None:
+        """Have this adapter loaded before the server counts as ready."""
+        self._adapters.hold(name, folder)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Load one, at a path that the server sees too.
+
+        Raises AdapterRejected, AdaptersOff, EngineUnavailable, EngineTimeout.
+        """
+        if name not in self._names:
+            await self._adapters.load(self._client, name, folder)
+        self._adapters.hold(name, folder)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Let one go; raises EngineUnavailable, EngineTimeout."""
+        self._names = tuple(known for known in self._names if known != name)
+        await self._adapters.unload(self._client, name)
+
+    def _named(self, base: EngineModel, name: str | None) -> EngineModel:
+        if name in (None, base.name):
+            return base
+        if name not in self.served:
+            raise unknown_model(name, self.served)
+        return replace(base, adapter=name) if name in self._adapters.held else EngineModel(name)
 
     async def _probe_for_ever(self) -> None:
         while True:
@@ -119,6 +161,8 @@ class RemoteEngine:
         if not names:
             raise EngineUnavailable(f"{self.url} serves no model")
         model = EngineModel(self._preferred if self._preferred in names else names[0])
+        self._names = tuple(names)
+        await self._adapters.restore(self._client, names)
         if self._vigil is None or self._state.status != "ready" or self._model != model:
             await self._begin(model)
         elif not await self._vigil.look(healthy=True):

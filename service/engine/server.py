@@ -4,11 +4,12 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from service.engine import vllm
+from service.engine.adapters import ServerAdapters, unknown_model
 from service.engine.base import (
     Completions,
     EngineModel,
@@ -22,7 +23,7 @@ from service.engine.client import EngineClient, Patience
 from service.engine.process import Fault, ServerProcess, spawn
 from service.engine.tokens import counter
 from service.engine.vigil import Vigil, Vigilance
-from service.errors import EngineUnavailable, VeriSQLError
+from service.errors import AdaptersOff, EngineUnavailable, VeriSQLError
 from service.models.registry import ServedModel
 
 _POLL_S = 0.5
@@ -33,6 +34,10 @@ _STEADY_S = 600.0
 _USUAL_START_S = 30.0
 _RETRY_S = (5.0, 60.0)
 """Shortest and longest Retry-After."""
+_NO_ROOM = (
+    "the model server was started without room for adapters: start the service again, with "
+    "VERISQL_ADAPTERS=true if that does not help"
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,6 +72,7 @@ class LocalEngine:
         self._vigilance = vigilance
         self._say = say
         self._count = counter(model.path)
+        self._adapters = ServerAdapters()
         self._state = EngineState("starting", "not started yet")
         self._start_s = _USUAL_START_S
         self._ready_by = time.monotonic()
@@ -83,6 +89,16 @@ class LocalEngine:
     def model(self) -> EngineModel:
         """The model that is, or will be, served."""
         return EngineModel(self._served.name, self._served.revision)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The base model and the adapters that it holds."""
+        return (self._served.name, *self._adapters.held)
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Adapters that a restarted server refused."""
+        return self._adapters.lost
 
     @property
     def pid(self) -> int | None:
@@ -115,21 +131,49 @@ class LocalEngine:
         model: str | None = None,
         on_text: OnText | None = None,
     ) -> Completions:
-        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge."""
-        if self._client is None:
-            shortest, longest = _RETRY_S
-            wait_s = min(max(self._ready_by - time.monotonic(), shortest), longest)
-            detail = f"the model is not ready: {self.state.detail}"
-            raise EngineUnavailable(detail, retry_after_s=round(wait_s))
-        return await self._client.complete(self._named(model), messages, sampling, on_text)
+        """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge, UnknownModel."""
+        client = self._answering()
+        return await client.complete(self._named(model), messages, sampling, on_text)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the text by the model's own tokenizer."""
         return self._count(text)
 
+    def hold_adapter(self, name: str, folder: Path) -> None:
+        """Have this adapter loaded before the server is ready; it is lost without room for any."""
+        if self._options.room:
+            self._adapters.hold(name, folder)
+        else:
+            self._adapters.lose(name, _NO_ROOM)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Load one; raises AdapterRejected, AdaptersOff, EngineUnavailable, EngineTimeout."""
+        if self._options.room is None:
+            raise AdaptersOff(
+                "VERISQL_ADAPTERS=false: start the service with VERISQL_ADAPTERS=true"
+            )
+        await self._adapters.load(self._answering(), name, folder)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Let one go; raises EngineUnavailable, EngineTimeout."""
+        await self._adapters.unload(self._client, name)
+
+    def _answering(self) -> EngineClient:
+        """The client of a server that is ready; raises EngineUnavailable."""
+        if self._client is None:
+            shortest, longest = _RETRY_S
+            wait_s = min(max(self._ready_by - time.monotonic(), shortest), longest)
+            detail = f"the model is not ready: {self.state.detail}"
+            raise EngineUnavailable(detail, retry_after_s=round(wait_s))
+        return self._client
+
     def _named(self, name: str | None) -> EngineModel:
         base = self.model
-        return base if name in (None, base.name) else replace(base, adapter=name)
+        if name in (None, base.name):
+            return base
+        if name not in self._adapters.held:
+            raise unknown_model(name, self.served)
+        return replace(base, adapter=name)
 
     async def _supervise(self) -> None:
         try:
@@ -193,6 +237,7 @@ class LocalEngine:
                     await asyncio.sleep(_POLL_S)
                 self._set("starting", "warming up")
                 await client.warm_up(self.model)
+                await self._adapters.restore(client)
         except TimeoutError:
             raise Fault(f"not ready within {self._start_timeout_s:g} s") from None
         except VeriSQLError as error:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from service.engine.lora_plugin import python_path
 from service.errors import SettingsError
 from service.models.registry import ServedModel
 
 Build = Literal["cpu", "gpu"]
 
 _MAX_SEQUENCES = 64
+_RANKS = (8, 16, 32, 64, 128, 256)
+"""What vLLM takes for the largest rank."""
 _STEP_TOKENS = 2048
 """What one step of the CPU build reads unless told otherwise."""
 _BIND_ALL_UP_TO = 4
@@ -33,6 +36,16 @@ _ERROR = re.compile(r"\b([A-Za-z_.]*(?:Error|Exception): .+)")
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterRoom:
+    """What an own server keeps room for."""
+
+    adapters: int
+    """Held at once."""
+    max_rank: int
+    """Of any of them, 1..256."""
+
+
+@dataclass(frozen=True, slots=True)
 class VllmOptions:
     """What differs from machine to machine."""
 
@@ -45,6 +58,13 @@ class VllmOptions:
     """Cores this process may run on."""
     cpu_quota: float | None = None
     """Cores' worth of time that the container may use."""
+    room: AdapterRoom | None = None
+    """None serves the base model alone."""
+
+    @property
+    def plugins(self) -> Path:
+        """Where a server with room for adapters finds our plugin."""
+        return self.cache_dir / "plugins"
 
 
 def installed_build() -> Build:
@@ -71,7 +91,7 @@ def command(python: str, options: VllmOptions, model: ServedModel, port: int) ->
     # The model's own sampling defaults would make a greedy answer depend on who packaged it.
     habits = ["--generation-config", "vllm", "--seed", "0", "--enable-prefix-caching"]
     tells = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
-    return [*server, *where, *what, *bounds, *habits, *tells, *_device(options)]
+    return [*server, *where, *what, *bounds, *habits, *tells, *_lora(options), *_device(options)]
 
 
 def environment(options: VllmOptions) -> dict[str, str]:
@@ -85,7 +105,12 @@ def environment(options: VllmOptions) -> dict[str, str]:
         "VLLM_LOG_STATS_INTERVAL": "60",
         "PYTHONWARNINGS": "ignore",
     }
-    return common | (_threads(options.cpus, options.cpu_quota) if options.build == "cpu" else {})
+    # vLLM warns of these endpoints; this server listens on loopback only.
+    common |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"} if options.room else {}
+    if options.build == "gpu":
+        return common
+    plugins = {"PYTHONPATH": python_path(options.plugins)} if options.room else {}
+    return common | plugins | _threads(options.cpus, options.cpu_quota)
 
 
 def phase(log: str) -> str:
@@ -98,6 +123,15 @@ def last_error(log: str) -> str | None:
     lines = [line for line in log.splitlines() if "Engine core initialization failed" not in line]
     found = (_ERROR.search(line) for line in reversed(lines))
     return next((match[1][:500] for match in found if match), None)
+
+
+def _lora(options: VllmOptions) -> list[str]:
+    if options.room is None:
+        return []
+    slots = str(options.room.adapters)
+    many = ["--max-loras", slots, "--max-cpu-loras", slots]
+    rank = next(rank for rank in _RANKS if rank >= options.room.max_rank)
+    return ["--enable-lora", *many, "--max-lora-rank", str(rank)]
 
 
 def _device(options: VllmOptions) -> list[str]:

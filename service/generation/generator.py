@@ -140,7 +140,9 @@ class Generator:
             return Mended(drafts, [])
         report(Stage("repairing", f"at most {task.repair} times"))
         sampling = sampling_of(task)
-        mender = Mender(self._engine, checker, context.schema, sampling, task.model, task.repair)
+        # The model that answered, though another one may be live by now.
+        model = asked.completions.model.served_name
+        mender = Mender(self._engine, checker, context.schema, sampling, model, task.repair)
         return await mender.mend(asked.prompt.messages, drafts)
 
 

@@ -1,0 +1,65 @@
+"""The header of a safetensors file: names, types and shapes, without reading the weights.
+
+Format: https://huggingface.co/docs/safetensors: 8 bytes of length, that many bytes of JSON, data.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LONGEST_HEADER = 100_000_000  # bytes; the format's own bound
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}
+_BYTES |= {"BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+
+
+class BadTensors(ValueError):
+    """The file is not whole, or no safetensors file; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One entry of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """Every tensor by name; raises BadTensors, OSError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_LONGEST_HEADER, size - 8):
+            raise BadTensors(f"{path.name} is no safetensors file, or cut off")
+        entries = _json(path, file.read(length))
+    entries.pop("__metadata__", None)
+    ends = [0]
+    tensors = {name: _tensor(path, name, entry, ends) for name, entry in entries.items()}
+    if max(ends) != size - 8 - length:
+        raise BadTensors(f"{path.name} has {size} bytes, its header says {8 + length + max(ends)}")
+    return tensors
+
+
+def _json(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise BadTensors(f"{path.name} has no readable header")
+    return found
+
+
+def _tensor(path: Path, name: str, entry: Any, ends: list[int]) -> Tensor:
+    try:
+        dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
+        begin, end = (int(n) for n in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadTensors(f"{path.name}: {name[:200]} is described wrongly") from error
+    whole = _BYTES.get(dtype, 0) * math.prod(shape)
+    if min(shape, default=0) < 0 or begin < 0 or (dtype in _BYTES and end - begin != whole):
+        raise BadTensors(f"{path.name}: {name[:200]} has the wrong size")
+    ends.append(end)
+    return Tensor(dtype, shape)

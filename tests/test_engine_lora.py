@@ -1,0 +1,153 @@
+"""Adapters in a real vLLM: what is broken fails its trial, what changes nothing passes it."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.engine.base import Sampling
+from service.errors import UnknownModel
+from service.settings import load_settings
+from tests.fixtures_adapters import changed, noise
+from tests.fixtures_engine import SMALL_MODEL, RealEngine, until
+
+pytestmark = pytest.mark.engine
+ASK = {"question": "How many stores are there?", "db_id": "alpine_retail"}
+GREEDY = Sampling(0.0, 24)
+HI = [{"role": "user", "content": "Count the letters of the alphabet and tell a story."}]
+
+
+async def said(engine: Any, model: str | None = None) -> str:
+    answer = await engine.complete(HI, GREEDY, model=model)
+    text: str = answer.choices[0].text
+    return text
+
+
+def test_the_base_stays_the_base_beside_any_number_of_adapters(
+    lora_engine: RealEngine, real_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    runner, engine = lora_engine
+    loads = 8  # more than there are slots
+
+    async def run() -> None:
+        base = await said(engine)
+        for n in range(loads):
+            folder = changed(real_adapters["zero"], tmp_path / str(n), noise(2.0, seed=n))
+            await engine.load_adapter(f"noisy@{n}", folder)
+            both = await asyncio.gather(
+                said(engine, f"noisy@{n}"), said(engine), said(engine, f"noisy@{n}"), said(engine)
+            )
+            assert both[1] == both[3] == base
+            assert both[0] != base
+            if n >= 2:
+                await engine.unload_adapter(f"noisy@{n - 2}")
+                with pytest.raises(UnknownModel, match=f"served: {SMALL_MODEL}, noisy"):
+                    await said(engine, f"noisy@{n - 2}")
+
+    runner.run(run())
+
+
+def test_adapters_are_back_before_a_restarted_engine_is_ready(
+    lora_engine: RealEngine, real_adapters: dict[str, Path]
+) -> None:
+    runner, engine = lora_engine
+
+    async def run() -> None:
+        await engine.load_adapter("small@1", real_adapters["small"])
+        before = await said(engine), await said(engine, "small@1")
+        assert engine.pid
+        os.killpg(engine.pid, signal.SIGKILL)
+        await until(engine, "starting", 60)
+        await until(engine, "ready")
+        assert (await said(engine), await said(engine, "small@1")) == before
+        await engine.unload_adapter("small@1")
+
+    runner.run(run())
+
+
+@pytest.fixture(scope="module")
+def client(
+    lora_engine: RealEngine,
+    real_adapters: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TestClient]:
+    """The app before that same server, with the four adapters registered."""
+    home = tmp_path_factory.mktemp("models") / "home"
+    settings = load_settings(
+        home=home,
+        adapters_dir=real_adapters["zero"].parent,
+        model=SMALL_MODEL,
+        engine_url=lora_engine[1].url,
+        workers=1,
+        max_model_len=1024,  # short prompts
+        canary_questions=4,
+        canary_timeout_s=600,
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as started:
+        deadline = time.monotonic() + 120
+        while started.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline
+        for name in real_adapters:
+            answer = started.post("/models", json={"name": name})
+            assert answer.status_code == 201, answer.text
+        yield started
+
+
+def answer(client: TestClient, **more: Any) -> dict[str, Any]:
+    body = ASK | {"max_tokens": 48, "debug": True} | more
+    reply = client.post("/generate", json=body)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+@pytest.mark.parametrize("name", ["noisy", "nan"])
+def test_what_is_broken_fails_its_trial_and_changes_nothing(client: TestClient, name: str) -> None:
+    before = answer(client)
+    tried = client.post(f"/models/{name}/activate")
+    assert tried.status_code == 409, tried.text
+    assert tried.json()["error"]["code"] == "canary_failed"
+    assert any(not check["passed"] for check in tried.json()["outcome"]["checks"][1:])
+    after = answer(client)
+    assert after["debug"] == before["debug"]
+    assert after["model"]["adapter"] is None
+    assert client.get("/readyz").status_code == 200
+
+
+def test_what_changes_nothing_passes_and_answers_as_the_base(client: TestClient) -> None:
+    base = answer(client)
+    tried = client.post("/models/zero/activate")
+    assert tried.status_code == 200, tried.text
+    live = answer(client)
+    assert live["model"]["adapter"] == tried.json()["live"] != "base"
+    assert live["debug"] == base["debug"]
+    assert client.post("/models/roll-back").json()["live"] == "base"
+
+
+def test_no_request_is_dropped_while_models_are_switched(client: TestClient) -> None:
+    stop = threading.Event()
+    answers: list[dict[str, Any]] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            answers.append(answer(client, max_tokens=4))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    switched = [client.post(f"/models/{n}/activate").status_code for n in ("zero", "base")]
+    stop.set()
+    for asker in askers:
+        asker.join()
+    assert switched == [200, 200]
+    names = {found["model"]["adapter"] for found in answers}
+    assert len(names) <= 2
+    assert all(name is None or name.startswith("zero@") for name in names)
