@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of an evaluation")
     parser.add_argument("--basis", required=True, help="said with every confidence")
+    parser.add_argument("--temperature", type=float, default=0.8, help="of the candidates")
     parser.add_argument("--metric", default="bird_ex")
     parser.add_argument("--results", type=Path)
     given = parser.parse_args(arguments)
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judged = [o for o in outcomes if not o.masked and o.voted]
     votes = [_vote(o, given.metric) for o in judged]
     row = {
-        "model": judged[0].provenance.model["name"],
+        "model": judged[0].provenance.model["adapter"] or judged[0].provenance.model["name"],
+        "n": len(judged[0].samples),
+        "temperature": given.temperature,
         "basis": given.basis,
         "points": [[round(x, 4), round(y, 4)] for x, y in isotonic(votes)],
     }

@@ -135,7 +135,9 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
 
 
 def _defaults(settings: Settings) -> Defaults:
-    return Defaults(settings.template, settings.values, settings.max_model_len)
+    return Defaults(
+        settings.template, settings.values, settings.max_model_len, settings.answer_timeout_s
+    )
 
 
 def _demo_folder(settings: Settings) -> Path:

@@ -29,6 +29,8 @@
         EngineOff                   engine_off              503
         EngineUnavailable           engine_unavailable      503
         EngineTimeout               engine_timeout          504
+        AnswerTimeout               answer_timeout          504
+      EngineRefused                 engine_refused          502
       SettingsError                 invalid_settings        500  raised at start only
 
 A wrong prediction is never an error: it is a verdict (text2sql/types.py). To add an error, add a
@@ -230,6 +232,20 @@ class EngineTimeout(Unavailable):
 
     code = "engine_timeout"
     http_status = 504
+
+
+class AnswerTimeout(Unavailable):
+    """The time for one question as a whole was over."""
+
+    code = "answer_timeout"
+    http_status = 504
+
+
+class EngineRefused(VeriSQLError):
+    """The model server will not do what it was asked, and asking again is no use."""
+
+    code = "engine_refused"
+    http_status = 502
 
 
 class SettingsError(VeriSQLError):

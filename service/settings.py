@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     canary_logprob_tolerance: Annotated[
         float, Field(gt=0, le=100, description="Nats per token between trainer and server.")
     ] = 0.1
+    answer_timeout_s: Annotated[
+        float, Field(gt=0, le=7200, description="Longest /generate request, seconds.")
+    ] = 300.0
     max_question_chars: Annotated[
         int, Field(ge=1, le=1_000_000, description="Longest question or evidence, characters.")
     ] = 8000

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.engine.base import Sampling
 from service.generation.confidence import (
     Confidence,
     ascending,
@@ -14,11 +15,11 @@ from service.generation.confidence import (
 
 
 def test_a_single_candidate_has_no_vote_to_be_confident_of() -> None:
-    assert confidence(1.0, 1, "any") is None
+    assert confidence(1.0, Sampling(), "any") is None
 
 
 def test_a_model_that_was_not_measured_gets_its_share_and_is_told_so() -> None:
-    found = confidence(0.625, 8, "some other model")
+    found = confidence(0.625, Sampling(0.8, n=8), "some other model")
     assert found
     assert (found.value, "not calibrated" in found.basis) == (0.625, True)
 

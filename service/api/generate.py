@@ -73,7 +73,8 @@ class GenerateBody(GenerateOptions):
     seed: Annotated[int | None, Field(ge=0, lt=2**31, description="Of the sampling.")] = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768, description="Longest answer.")] = 512
     model: Annotated[
-        str | None, Field(max_length=500, description="A served model; default: the live one.")
+        str | None,
+        Field(min_length=1, max_length=500, description="A served model; default: the live one."),
     ] = None
     history: Annotated[
         list[TurnBody], Field(max_length=20, description="Earlier turns, oldest first.")

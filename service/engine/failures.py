@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 
-from service.errors import EngineTimeout, EngineUnavailable, TooLarge
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, TooLarge
 
 RETRY_AFTER_S = 5.0
 _CONTEXT_WORDS = ("context length", "context_length", "maximum model length", "max_model_len")
 _GONE = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
+_PASSING = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 _SHOWN = 500  # characters of an answer that are repeated
 
 
@@ -51,13 +52,15 @@ def not_openai(path: str, answer: str) -> EngineUnavailable:
 
 def refusal(
     status: int, body: str, parsed: Any = None, retry_after: str | None = None
-) -> EngineUnavailable | TooLarge:
+) -> EngineUnavailable | EngineRefused | TooLarge:
     """The error that a status other than 200 stands for; `parsed` is its body's JSON, if any."""
     why = _error_text(parsed) or body[:_SHOWN]
     if status in (400, 413, 422) and any(words in why for words in _CONTEXT_WORDS):
         return TooLarge(f"the prompt is over the model's context: {why}")
     if status in (401, 403):
         why, status_words = "check VERISQL_ENGINE_API_KEY", "refused our key"
+    elif 400 <= status < 500 and status not in _PASSING:
+        return EngineRefused(f"the model server answered {status}: {why}")
     else:
         status_words = f"answered {status}"
     kind = ServerGone if status in _GONE else EngineUnavailable

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from service.engine.base import Completions, EngineModel
-from service.generation.ask import Asked
+from service.generation.ask import Asked, sampling_of
 from service.generation.chart import chart
 from service.generation.confidence import Confidence, confidence
 from service.generation.context import Context
@@ -52,7 +52,7 @@ class Asking:
 def answered(asking: Asking, asked: Asked, mended: Mended, choice: Choice) -> GenerateAnswer:
     """The answer that the chosen candidate makes."""
     task, chosen = asking.task, mended.drafts[choice.index]
-    sure = _confidence(task, choice, asked.completions.model.name)
+    sure = _confidence(task, choice, asked.completions.model)
     checked = chosen.checked or Checked()
     answer = replace(
         unanswered(asking),
@@ -151,8 +151,10 @@ def _with_query(
     )
 
 
-def _confidence(task: GenerateTask, choice: Choice, model: str) -> Confidence | None:
-    return confidence(choice.share, task.n, model) if task.vote else None
+def _confidence(task: GenerateTask, choice: Choice, model: EngineModel) -> Confidence | None:
+    if not task.vote:
+        return None
+    return confidence(choice.share, sampling_of(task), model.served_name)
 
 
 def _in_dialect(sql: str, dialect: str, schema: Schema) -> tuple[str | None, list[str]]:
@@ -182,12 +184,15 @@ def _values(rows: list[list[Any]]) -> list[list[Any]]:
 
 
 def _usage(completions: Completions, mended: Mended) -> Usage:
+    every = [completions, *mended.answers]
+    cached = [answer.cached_tokens for answer in every if answer.cached_tokens is not None]
     return Usage(
-        completions.prompt_tokens + mended.prompt_tokens,
-        completions.completion_tokens + mended.completion_tokens,
-        completions.cached_tokens,
+        sum(answer.prompt_tokens for answer in every),
+        sum(answer.completion_tokens for answer in every),
+        sum(cached) if cached else None,
     )
 
 
 def _debug(asked: Asked, mended: Mended) -> Debug:
-    return Debug(asked.prompt.messages, [d.completion.text for d in mended.drafts])
+    completions = [choice.text for choice in asked.completions.choices]
+    return Debug(asked.prompt.messages, completions, mended.exchanges)

@@ -1,8 +1,10 @@
 """Show candidates to the SQL engine: compile them, and run them where the answer needs it."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+from service.errors import NoFreeWorker
 from service.generation.draft import Checked, Draft, with_checks
 from service.generation.together import together
 from service.sandbox.executor import Executor
@@ -10,6 +12,9 @@ from service.text2sql.databases import Database
 
 Depth = Literal["compile", "run", "compare"]
 """`compare` runs to the end, to tell results apart; `run` stops at the last row shown."""
+
+_AT_ONCE = 4  # queries of one question in the sandbox
+_UNSEEN = Checked("not run: no SQL worker was free", unseen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,25 @@ class Checker:
     async def check(self, drafts: list[Draft]) -> list[Draft]:
         """The drafts with what the engine made of them, each distinct query once.
 
-        Raises NoFreeWorker.
+        Where no worker is free for some, those are `unseen`; raises NoFreeWorker where for none.
         """
-        queries = list(dict.fromkeys(d.sql for d in drafts if d.sql and d.checked is None))
-        checks = await together(self.look(sql) for sql in queries)
-        return with_checks(drafts, dict(zip(queries, checks, strict=True)))
+        waiting = (d.sql for d in drafts if d.sql and d.checked is None and not d.cut)
+        queries = list(dict.fromkeys(waiting))
+        # Others ask too: one question must not fill the queue of the sandbox.
+        share = asyncio.Semaphore(_AT_ONCE)
+        checks = await together(self._in_turn(sql, share) for sql in queries)
+        failures = [check for check in checks if isinstance(check, NoFreeWorker)]
+        if failures and len(failures) == len(checks):
+            raise failures[0]
+        seen = [_UNSEEN if isinstance(check, NoFreeWorker) else check for check in checks]
+        return with_checks(drafts, dict(zip(queries, seen, strict=True)))
+
+    async def _in_turn(self, sql: str, share: asyncio.Semaphore) -> Checked | NoFreeWorker:
+        async with share:
+            try:
+                return await self.look(sql)
+            except NoFreeWorker as error:
+                return error
 
     async def look(self, sql: str) -> Checked:
         """What the engine makes of one query."""

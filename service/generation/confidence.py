@@ -15,6 +15,8 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import NamedTuple
 
+from service.engine.base import Sampling
+
 Point = tuple[float, float]
 
 
@@ -23,6 +25,8 @@ class Calibration:
     """(share of votes, accuracy) pairs in ascending order, and where they come from."""
 
     model: str
+    n: int
+    temperature: float
     basis: str
     points: tuple[Point, ...]
 
@@ -35,13 +39,17 @@ class Confidence:
     basis: str
 
 
-def confidence(share: float, n: int, model: str) -> Confidence | None:
-    """Of an answer with that share (0..1) of `n` candidates' votes; None for a single candidate."""
-    if n < 2:
+def confidence(share: float, sampling: Sampling, model: str) -> Confidence | None:
+    """Of an answer with that share (0..1) of the candidates' votes; None for a single candidate.
+
+    A calibration holds for its model or adapter, number of candidates and temperature alone.
+    """
+    if sampling.n < 2:
         return None
     if not share:
         return Confidence(0.0, "no candidate runs")
-    known = next((c for c in calibrations() if c.model == model), None)
+    wanted = (model, sampling.n, sampling.temperature)
+    known = next((c for c in calibrations() if (c.model, c.n, c.temperature) == wanted), None)
     if known is None:
         return Confidence(round(share, 3), "share of votes, not calibrated for this model")
     return Confidence(round(interpolated(known.points, share), 3), known.basis)
@@ -52,8 +60,7 @@ def calibrations() -> tuple[Calibration, ...]:
     """What confidence.json holds, read once."""
     rows = json.loads(files(__package__).joinpath("confidence.json").read_text())
     return tuple(
-        Calibration(row["model"], row["basis"], tuple((x, y) for x, y in row["points"]))
-        for row in rows
+        Calibration(**row | {"points": tuple((x, y) for x, y in row["points"])}) for row in rows
     )
 
 

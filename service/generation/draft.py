@@ -22,6 +22,8 @@ class Checked:
     rows: tuple[list[Any], ...] | None = None
     truncated: bool = False
     elapsed_ms: float = 0.0
+    unseen: bool = False
+    """No SQL worker was free in time: nothing is known of the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,21 @@ class Draft:
         """Why it is no valid answer; None if it is one."""
         if self.sql is None:
             return f"no SQL in the model's answer: {self.completion.text[:_SHOWN_ANSWER]!r}"
-        error = self.checked.error if self.checked else None
-        if error and self.completion.finish_reason == "length":
-            error += f" (the answer was cut at max_tokens={self.completion.completion_tokens})"
-        return error
+        if self.cut:
+            return f"the answer was cut at max_tokens={self.completion.completion_tokens}"
+        return self.checked.error if self.checked else None
+
+    @property
+    def cut(self) -> bool:
+        """The model's limit of tokens ended the query itself, which may still compile."""
+        if self.sql is None or self.completion.finish_reason != "length":
+            return False
+        return self.completion.text.rstrip("` \n").endswith(self.sql.rstrip("; \n"))
+
+    @property
+    def mendable(self) -> bool:
+        """It failed, and that is its own fault."""
+        return self.error is not None and not (self.checked and self.checked.unseen)
 
     def candidate(self, votes: int) -> Candidate:
         """As the caller sees it."""

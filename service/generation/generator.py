@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from service.engine.base import Engine, EngineModel
-from service.errors import InvalidRequest
+from service.errors import AnswerTimeout, InvalidRequest
 from service.generation.answer import (
     Asking,
     VerifiedQuery,
@@ -40,6 +40,8 @@ class Defaults:
     values: bool
     context_tokens: int
     """Prompt and answer together."""
+    answer_timeout_s: float = 300.0
+    """For one question as a whole; no repair begins in its second half."""
 
 
 class VerifiedQueries(Protocol):
@@ -73,14 +75,22 @@ class Generator:
 
         `report` gets stages as they begin, and the model's text as it comes. Raises
         UnknownDatabase, DatabaseUnusable, InvalidRequest, TooLarge when the question is over the
-        model's context, EngineOff, EngineUnavailable, EngineTimeout, NoFreeWorker. SQL that fails
-        is no error: the candidate says so.
+        model's context, EngineOff, EngineUnavailable, EngineTimeout, AnswerTimeout, NoFreeWorker.
+        SQL that fails is no error: the candidate says so.
         """
-        began = time.perf_counter()
-        answer = await self._answer(task, report)
-        return replace(answer, latency_ms=round((time.perf_counter() - began) * 1000, 1))
+        began, limit_s = time.monotonic(), self._defaults.answer_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await self._answer(task, report, began)
+        except TimeoutError as error:
+            raise AnswerTimeout(
+                f"no answer within {limit_s:g} s (VERISQL_ANSWER_TIMEOUT_S): ask for fewer "
+                "candidates or repairs",
+                retry_after_s=5,
+            ) from error
+        return replace(answer, latency_ms=round((time.monotonic() - began) * 1000, 1))
 
-    async def _answer(self, task: GenerateTask, report: Report) -> GenerateAnswer:
+    async def _answer(self, task: GenerateTask, report: Report, began: float) -> GenerateAnswer:
         template = Template.parse(task.template) if task.template else self._defaults.template
         task = replace(task, dialect=known_dialect(task.dialect))
         sampling_of(task)  # refuses before anything is streamed
@@ -95,7 +105,8 @@ class Generator:
         report(Stage("generating", f"{task.n} candidates" if task.n > 1 else "one candidate"))
         asker = Asker(self._engine, self._defaults.context_tokens)
         asked = await asker.ask(context, task, template, streamed)
-        mended = await self._mended(context, task, asked, report)
+        stop_at = began + self._defaults.answer_timeout_s / 2
+        mended = await self._mended(asking, asked, report, stop_at)
         choice = choose(mended.drafts)
         tell = partial(answered, asking, asked, mended, choice)
         return await _told(tell, mended.drafts[choice.index].sql)
@@ -129,20 +140,23 @@ class Generator:
         return await self._contexts.get(task, values=values)
 
     async def _mended(
-        self, context: Context, task: GenerateTask, asked: Asked, report: Report
+        self, asking: Asking, asked: Asked, report: Report, stop_at: float
     ) -> Mended:
         """The candidates as the SQL engine sees them, after as many repairs as are allowed."""
+        task, context = asking.task, asking.context
         depth = _depth(task)
         checker = Checker(self._executor, context.database, depth, _shown_rows(task))
         report(Stage("checking" if depth == "compile" else "executing", depth))
         drafts = await checker.check([draft(choice) for choice in asked.completions.choices])
-        if not task.repair or all(d.error is None for d in drafts):
-            return Mended(drafts, [])
+        if not task.repair or not any(d.mendable for d in drafts):
+            return Mended(drafts)
         report(Stage("repairing", f"at most {task.repair} times"))
         sampling = sampling_of(task)
         # The model that answered, though another one may be live by now.
         model = asked.completions.model.served_name
-        mender = Mender(self._engine, checker, context.schema, sampling, model, task.repair)
+        mender = Mender(
+            self._engine, checker, context.schema, sampling, model, task.repair, stop_at
+        )
         return await mender.mend(asked.prompt.messages, drafts)
 
 

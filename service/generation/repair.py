@@ -1,15 +1,16 @@
 """Send queries that failed back to the model with the SQL engine's error, a few times at most."""
 
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.engine.base import Completions, Engine, Message, Sampling
 from service.errors import EngineTimeout, EngineUnavailable, TooLarge
 from service.generation.checker import Checker
 from service.generation.draft import Draft, draft
 from service.generation.hints import hint
-from service.generation.task import Repair
+from service.generation.task import Exchange, Repair
 from service.generation.together import together
 from service.text2sql.schema import Schema
 from service.text2sql.untrusted import one_line, without_tokens
@@ -51,17 +52,18 @@ def _complaint(failed: Draft, schema: Schema) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """The drafts after repair, what was sent back, and what that cost."""
+    """The drafts after repair, what was sent back, and what came of it."""
 
     drafts: list[Draft]
-    repairs: list[Repair]
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    repairs: list[Repair] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    answers: list[Completions] = field(default_factory=list)
+    """Of the model, each with its usage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mender:
-    """Sends failed candidates back to the model, each at most `rounds` times."""
+    """Sends failed candidates back to the model, each at most `rounds` times until `stop_at`."""
 
     engine: Engine
     checker: Checker
@@ -69,49 +71,61 @@ class Mender:
     sampling: Sampling
     model: str | None
     rounds: int
+    stop_at: float
+    """By time.monotonic(): no round begins later."""
 
     async def mend(self, messages: Sequence[Message], drafts: list[Draft]) -> Mended:
-        """Mend what has an error; a candidate that does not fit into the context stays as it is.
+        """Mend what failed; a candidate that does not fit into the context stays as it is.
 
-        So do all once the model server is in trouble, if another candidate is an answer. Raises
-        EngineUnavailable, EngineTimeout where none is, and NoFreeWorker.
+        So does one that came back unchanged, and so do all once the model server is in trouble, if
+        another candidate is an answer. Raises EngineUnavailable, EngineTimeout where none is, and
+        NoFreeWorker.
         """
-        mended = Mended(drafts, [])
+        mended, settled = Mended(drafts), set[int]()
         for _ in range(self.rounds):
-            failed = [place for place, d in enumerate(mended.drafts) if d.error is not None]
-            if not failed:
+            failed = [n for n, d in enumerate(mended.drafts) if d.mendable and n not in settled]
+            if not failed or time.monotonic() > self.stop_at:
                 break
-            spare = len(failed) < len(mended.drafts)
+            before = mended
             try:
-                mended = await self._round(messages, mended, failed)
+                mended = await self._round(messages, before, failed)
             except (EngineUnavailable, EngineTimeout) as error:
-                if not spare:
+                if all(d.error is not None for d in before.drafts):
                     raise
                 _LOG.warning("no repair: %s", error)
                 break
+            settled |= {n for n in failed if mended.drafts[n].sql == before.drafts[n].sql}
         return mended
 
     async def _round(
         self, messages: Sequence[Message], so_far: Mended, failed: list[int]
     ) -> Mended:
+        """Each distinct failure goes back once; candidates that failed alike share what comes."""
         drafts = list(so_far.drafts)
-        answers = await together(self._again(messages, drafts[place]) for place in failed)
-        sent = [(place, answer) for place, answer in zip(failed, answers, strict=True) if answer]
-        repairs = [Repair(place, drafts[place].sql, drafts[place].error or "") for place, _ in sent]
-        for place, answer in sent:
-            drafts[place] = draft(answer.choices[0], drafts[place].repaired + 1)
+        sent = {_told(drafts[n]): repair_messages(messages, drafts[n], self.schema) for n in failed}
+        came = await together(self._again(asked) for asked in sent.values())
+        answers = {told: answer for told, answer in zip(sent, came, strict=True) if answer}
+        repairs = []
+        for place in failed:
+            told = _told(drafts[place])
+            if told in answers:
+                repairs.append(Repair(place, drafts[place].sql, drafts[place].error or ""))
+                drafts[place] = draft(answers[told].choices[0], drafts[place].repaired + 1)
+        exchanges = [Exchange(sent[told], a.choices[0].text) for told, a in answers.items()]
         return Mended(
             await self.checker.check(drafts),
             so_far.repairs + repairs,
-            so_far.prompt_tokens + sum(answer.prompt_tokens for _, answer in sent),
-            so_far.completion_tokens + sum(answer.completion_tokens for _, answer in sent),
+            so_far.exchanges + exchanges,
+            so_far.answers + list(answers.values()),
         )
 
-    async def _again(self, messages: Sequence[Message], failed: Draft) -> Completions | None:
+    async def _again(self, messages: Sequence[Message]) -> Completions | None:
         sampling = replace(self.sampling, n=1)
         try:
-            return await self.engine.complete(
-                repair_messages(messages, failed, self.schema), sampling, model=self.model
-            )
+            return await self.engine.complete(messages, sampling, model=self.model)
         except TooLarge:
             return None
+
+
+def _told(failed: Draft) -> tuple[str, str | None]:
+    return failed.completion.text, failed.error

@@ -91,11 +91,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """One repair, word for word."""
+
+    messages: list[dict[str, str]]
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Debug:
     """What went to the model and came back, word for word."""
 
     messages: list[dict[str, str]]
     completions: list[str]
+    """Of the prompt, one for each candidate."""
+    repairs: list[Exchange]
 
 
 @dataclass(frozen=True, slots=True)
