@@ -67,8 +67,8 @@ def check_adapter(folder: Path, base: ServedModel | None, max_rank: int) -> Adap
         _check_base(folder, base_name, base)
     _check_tensors(folder, tensors, shapes, rank)
     # A NaN does not stay in its own requests: it stays in cache blocks that others get next.
-    if name := outsized(folder / WEIGHTS, tensors):
-        raise _wrong(folder, f"{name[:200]} holds a NaN, an infinity or a number of 2048 or more")
+    if matrix := outsized(folder / WEIGHTS, tensors):
+        raise _wrong(folder, f"{matrix[:200]} holds a NaN, an infinity or a number of 2048 or more")
     return AdapterFiles(revision_of(folder), base_name, rank, (folder / WEIGHTS).stat().st_size)
 
 
