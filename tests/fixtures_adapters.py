@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def write_tensors(path: Path, shapes: Shapes, seed: int = 0) -> None:
         begin, end = end, end + SIZES[dtype] * math.prod(shape)
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     header = json.dumps(entries).encode()
-    data = random.Random(seed).randbytes(end)
+    dice = random.Random(seed)
+    data = b"".join(struct.pack("<f", dice.uniform(-1, 1)) for _ in range(end // 4 + 1))[:end]
     path.write_bytes(len(header).to_bytes(8, "little") + header + data)
 
 

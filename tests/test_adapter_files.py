@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,15 @@ def _link(folder: Path) -> None:
     (folder / WEIGHTS).symlink_to(folder / "elsewhere")
 
 
+def _number(value: float) -> Callable[[Path], object]:
+    def apply(folder: Path) -> None:
+        data = bytearray((folder / WEIGHTS).read_bytes())
+        data[-4:] = struct.pack("<f", value)
+        (folder / WEIGHTS).write_bytes(data)
+
+    return apply
+
+
 A, B = f"base_model.model.{MODULE}.lora_A.weight", f"base_model.model.{MODULE}.lora_B.weight"
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / CONFIG).unlink(), "adapter_config.json is missing"),
@@ -88,6 +99,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         _tensors(lambda t: t.update({k.replace("q_proj", "z"): t.pop(k) for k in (A, B)})),
         "the served base has no",
     ),
+    "not a number": (_number(math.nan), "holds a NaN"),
+    "minus infinity": (_number(-math.inf), "an infinity"),
+    "far too large": (_number(2048.0), "2048 or more"),
     "integers": (_tensors(lambda t: t.update({B: ("I32", (8, 4))})), "type I32"),
 }
 

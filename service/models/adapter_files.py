@@ -15,7 +15,7 @@ from typing import Any
 from service.errors import AdapterRejected
 from service.models.catalogue import KNOWN
 from service.models.registry import ServedModel
-from service.models.tensors import BadTensors, Tensor, read_header
+from service.models.tensors import BadTensors, Tensor, outsized, read_header
 
 CONFIG, WEIGHTS, CANARY = "adapter_config.json", "adapter_model.safetensors", "canary.json"
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
@@ -47,7 +47,7 @@ class AdapterFiles:
 
 
 def check_adapter(folder: Path, base: ServedModel | None, max_rank: int) -> AdapterFiles:
-    """Look at a folder without loading weights; raises AdapterRejected that says what is wrong.
+    """Look at a folder in a pass over its bytes; raises AdapterRejected that says what is wrong.
 
     `base` is the served model where its files are here; without it the shapes are the server's to
     compare.
@@ -66,6 +66,9 @@ def check_adapter(folder: Path, base: ServedModel | None, max_rank: int) -> Adap
     if base:
         _check_base(folder, base_name, base)
     _check_tensors(folder, tensors, shapes, rank)
+    # A NaN does not stay in its own requests: it stays in cache blocks that others get next.
+    if matrix := outsized(folder / WEIGHTS, tensors):
+        raise _wrong(folder, f"{matrix[:200]} holds a NaN, an infinity or a number of 2048 or more")
     return AdapterFiles(revision_of(folder), base_name, rank, (folder / WEIGHTS).stat().st_size)
 
 
