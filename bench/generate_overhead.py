@@ -2,14 +2,14 @@
 
     python -m bench.generate_overhead --questions 64 --rounds 3 --model qwen2.5-coder-0.5b-instruct
 
-The service starts its own vLLM, or uses the one at --engine-url. Both sides answer the same prompts with the same sampling (greedy,
-one candidate): `bare` sends the messages that /generate reports with `debug` straight to vLLM's
-/v1/chat/completions, `service` sends the questions to /generate with its default settings. 16
-callers at a time, rounds alternate (A B A B), after one round that warms both. Latency is compared
-question by question: the median of the differences. Before all that the questions of one database
-go in once, and vLLM's own counters say how many of the prompt tokens after the first question came
-from its prefix cache. Goals: throughput at least 97 % of bare, at most 5 ms more at the median,
-hits at least 90 %.
+The service starts its own vLLM, or uses the one at --engine-url. Both sides answer the same prompts
+with the same sampling (greedy, one candidate): `bare` sends the messages that /generate reports
+with `debug` straight to vLLM's /v1/chat/completions, `service` sends the questions to /generate
+with its default settings. 16 callers at a time, rounds alternate (A B A B), after one round that
+warms both. Latency is compared question by question: the median of the differences. Before all that
+the questions of one database go in once, and vLLM's own counters say how many of the prompt tokens
+after the first question came from its prefix cache. Goals: throughput at least 97 % of bare, at
+most 5 ms more at the median, hits at least 90 %.
 """
 
 import argparse

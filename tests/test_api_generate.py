@@ -114,6 +114,7 @@ def says(double: EngineDouble) -> Iterator[EngineDouble]:
     double.requests.clear()
     yield double
     double.text, double.logprob, double.hang = ROME, -0.5, False
+    double.finish_reason = "stop"
     double.fault_for = lambda body: None
 
 
@@ -214,18 +215,53 @@ def test_a_repair_that_meets_a_server_in_trouble_costs_no_answer_that_is_there(
 
 @pytest.mark.parametrize("rounds", [0, 2])
 def test_repair_is_bounded(asking: TestClient, says: EngineDouble, rounds: int) -> None:
-    says.text = "SELECT nam FROM customer"
+    says.text = lambda body, index: f"SELECT nam{len(says.requests)} FROM customer"
     answer = asking.post("/generate", json=ASK | {"repair": rounds}).json()
     assert len(answer["repairs"]) == rounds
     assert len(says.requests) == 1 + rounds
     assert not answer["candidates"][0]["valid"]
 
 
+def test_a_query_that_comes_back_unchanged_is_not_sent_again(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = "SELECT nam FROM customer"
+    answer = asking.post("/generate", json=ASK | {"repair": 5}).json()
+    assert (len(answer["repairs"]), len(says.requests)) == (1, 2)
+
+
+def test_candidates_that_failed_alike_go_back_once(asking: TestClient, says: EngineDouble) -> None:
+    def text(body: dict[str, Any], index: int) -> str:
+        return ROME if len(says.requests) > 1 else "SELECT nam FROM customer"
+
+    says.text = text
+    body = ASK | {"n": 3, "repair": 1, "debug": True}
+    answer = asking.post("/generate", json=body).json()
+    assert [c["votes"] for c in answer["candidates"]] == [3, 3, 3]
+    assert (len(answer["repairs"]), len(says.requests)) == (3, 2)
+    [exchange] = answer["debug"]["repairs"]
+    assert exchange == {"messages": says.requests[1]["messages"], "completion": ROME}
+
+
+def test_a_query_that_was_cut_is_no_answer_though_it_compiles(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text, says.finish_reason = "SELECT name FROM customer", "length"
+    answer = asking.post("/generate", json=ASK | {"execute": True}).json()
+    assert not answer["candidates"][0]["valid"]
+    assert "cut at max_tokens" in answer["candidates"][0]["error"]
+    assert answer["result"] is None
+
+
 def test_debug_gives_what_went_to_the_model_and_came_back(
     asking: TestClient, says: EngineDouble
 ) -> None:
     debug = asking.post("/generate", json=ASK | {"debug": True}).json()["debug"]
-    assert debug == {"messages": says.requests[0]["messages"], "completions": [ROME]}
+    assert debug == {
+        "messages": says.requests[0]["messages"],
+        "completions": [ROME],
+        "repairs": [],
+    }
 
 
 def test_earlier_turns_reach_the_model(asking: TestClient, says: EngineDouble) -> None:

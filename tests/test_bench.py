@@ -218,7 +218,11 @@ def test_a_calibration_is_fitted_to_votes_and_checked_on_other_databases(tmp_pat
     with RunFolder(tmp_path / "run", plan, {}) as folder:
         for place, (votes, right) in enumerate([(4, 1.0), (4, 1.0), (1, 0.0), (1, 0.0), (1, 1.0)]):
             samples = tuple(Sample("SELECT 1", "match", {}, votes=votes) for _ in range(4))
-            told = {"samples": samples, "voted": True, "provenance": Provenance({"name": "tiny", "adapter": None})}
+            told = {
+                "samples": samples,
+                "voted": True,
+                "provenance": Provenance({"name": "tiny", "adapter": None}),
+            }
             folder.add(outcome(place, right, db_id=f"db{place}", **told))
     options = ["--basis", "a test", "--results", str(tmp_path)]
     calibrate_confidence.main([str(tmp_path / "run"), *options])

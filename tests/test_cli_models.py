@@ -1,7 +1,6 @@
 """`verisql models` against a running service whose model server takes adapters."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

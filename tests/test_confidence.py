@@ -48,4 +48,4 @@ def test_what_is_shipped_never_falls() -> None:
 
 def test_what_does_not_run_deserves_no_confidence_whatever_was_measured() -> None:
     model = next((known.model for known in calibrations()), "any")
-    assert confidence(0.0, 3, model) == Confidence(0.0, "no candidate runs")
+    assert confidence(0.0, Sampling(0.8, n=3), model) == Confidence(0.0, "no candidate runs")

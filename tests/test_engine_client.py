@@ -7,7 +7,7 @@ import pytest
 
 from service.engine.base import Completion, Completions, EngineModel, OnText, Sampling
 from service.engine.client import EngineClient, Patience, patience
-from service.errors import EngineTimeout, EngineUnavailable, TooLarge, VeriSQLError
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, TooLarge, VeriSQLError
 from tests.fixtures_engine import EngineDouble
 
 ASK = [{"role": "user", "content": "how many?"}]
@@ -84,9 +84,8 @@ def test_an_address_that_is_none_is_unavailable(url: str) -> None:
     [
         (500, "boom", "answered 500: boom"),
         (503, '{"error": {"message": "overloaded"}}', "overloaded"),
-        (404, '{"error": {"message": "no model double"}}', "no model double"),
+        (429, '{"error": {"message": "too many"}}', "too many"),
         (401, "{}", "VERISQL_ENGINE_API_KEY"),
-        (400, '{"error": {"message": "bad temperature"}}', "bad temperature"),
         (302, "", "answered 302"),
         (200, "<html>hello</html>", "not OpenAI-compatible"),
         (200, '{"choices": 7}', "not OpenAI-compatible"),
@@ -102,6 +101,17 @@ def test_a_bad_answer_is_unavailable(
     error = failure(engine_double.url)
     assert isinstance(error, EngineUnavailable)
     assert words in error.message
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_what_the_server_will_never_do_is_not_to_be_tried_again(
+    engine_double: EngineDouble, status: int
+) -> None:
+    engine_double.fault = (status, '{"error": {"message": "bad temperature"}}')
+    error = failure(engine_double.url)
+    assert isinstance(error, EngineRefused)
+    assert "bad temperature" in error.message
+    assert error.retry_after_s is None
 
 
 @pytest.mark.parametrize(

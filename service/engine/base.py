@@ -108,8 +108,8 @@ class Engine(Protocol):
 
         `model` names another one that the server holds, None is the live one. With `on_text` the
         server streams, and each piece is handed over as it comes. Cancelling stops the server's
-        work on it. Raises EngineOff, EngineUnavailable, EngineTimeout, UnknownModel, and TooLarge
-        when prompt and `max_tokens` together are over the model's context.
+        work on it. Raises EngineOff, EngineUnavailable, EngineTimeout, EngineRefused, UnknownModel,
+        and TooLarge when prompt and `max_tokens` together are over the model's context.
         """
 
     def count_tokens(self, text: str) -> int:

@@ -139,9 +139,7 @@ class Generator:
             )
         return await self._contexts.get(task, values=values)
 
-    async def _mended(
-        self, asking: Asking, asked: Asked, report: Report, stop_at: float
-    ) -> Mended:
+    async def _mended(self, asking: Asking, asked: Asked, report: Report, stop_at: float) -> Mended:
         """The candidates as the SQL engine sees them, after as many repairs as are allowed."""
         task, context = asking.task, asking.context
         depth = _depth(task)
