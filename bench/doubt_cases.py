@@ -20,8 +20,8 @@ from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.questions import Question, read_questions
 from service.text2sql.schema import Column, Schema, SchemaCache, Table
-from service.text2sql.value_index import ValueIndexes
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.index import ValueIndexes
+from service.text2sql.values.match import ValueMatch
 
 SECOND_TABLE = "ledger"
 FIRST, SECOND = "local", "foreign"

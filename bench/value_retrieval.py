@@ -32,7 +32,7 @@ from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.questions import Question, read_questions
 from service.text2sql.schema import SchemaCache
-from service.text2sql.value_index import ValueIndexes
+from service.text2sql.values.index import ValueIndexes
 
 
 def main() -> None:

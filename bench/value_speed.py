@@ -24,7 +24,7 @@ from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.schema import read_schema
-from service.text2sql.value_index import ValueIndexes
+from service.text2sql.values.index import ValueIndexes
 
 _TABLES = 6
 _SYLLABLES = "an ber co dra el fin gor ha is jo ka lum mi nor os per qui ra sto tan ul ver".split()

@@ -52,7 +52,7 @@ from service.settings import Settings, load_settings
 from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.schema import SchemaCache
-from service.text2sql.value_index import ValueIndexes
+from service.text2sql.values.index import ValueIndexes
 from service.text2sql.verifier import Verifier
 
 _LOG = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import Database
 from service.text2sql.schema import Queries, Schema, read_schema
-from service.text2sql.value_index import IndexReport, ValueIndexes
-from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_read import ReadLimits
+from service.text2sql.values.index import IndexReport, ValueIndexes
+from service.text2sql.values.match import ValueMatch
+from service.text2sql.values.read import ReadLimits
 
 
 def sha256(path: Path) -> str:

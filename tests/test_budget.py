@@ -17,7 +17,7 @@ from service.text2sql.prompt import (
     build_prompt,
 )
 from service.text2sql.schema import Column, Schema
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 from tests.fixtures_prompt import SHOP, chain, column, user, with_column, words
 
 CHAIN = with_column(with_column(chain(30), "t3", column("hair_colour")), "t6", column("shoeSize"))

@@ -13,7 +13,7 @@ from service.generation.doubting.judge import judge
 from service.generation.doubts import Doubt, doubt
 from service.text2sql.prompt import Turn
 from service.text2sql.schema import Column, ForeignKey, Schema, Table
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 
 FILE = yaml.safe_load((Path(__file__).parent / "cases" / "doubts.yaml").read_text())
 ORDER = Turn("How many customers are there?", "SELECT count(*) FROM customer")

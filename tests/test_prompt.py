@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from service.text2sql.prompt import TEMPLATES, Template, Turn, build_prompt
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 from tests.fixtures_prompt import CUSTOMER, SHOP, user
 
 TASK = "-- Using valid SQLite, answer the following question for the tables provided above.\n"

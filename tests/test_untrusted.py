@@ -7,7 +7,7 @@ import pytest
 from service.text2sql.prompt import TEMPLATES, Template, Turn, build_prompt
 from service.text2sql.schema import Column, ForeignKey, Schema, Table
 from service.text2sql.untrusted import one_line, visible, without_tokens
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 from tests.fixtures_prompt import SHOP
 
 BREAKS = "\n \r \r\n \x0b \x0c \x1c \x1d \x1e \x85 \u2028 \u2029".split(" ")

@@ -16,9 +16,9 @@ from service.errors import NoFreeWorker
 from service.sandbox.result import QueryResult
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.schema import Queries
-from service.text2sql.value_file import read_index, write_index
-from service.text2sql.value_index import ValueIndexes
-from service.text2sql.value_store import SUFFIX
+from service.text2sql.values.file import read_index, write_index
+from service.text2sql.values.index import ValueIndexes
+from service.text2sql.values.store import SUFFIX
 from tests.fixtures_values import Asker, ask, sha256, values
 
 TEXT = "orders from rome"

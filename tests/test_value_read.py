@@ -13,9 +13,9 @@ from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
 from service.text2sql.databases import Database
 from service.text2sql.schema import read_schema
-from service.text2sql.value_read import DatabaseValues, LeftOut, ReadLimits, read_values
-from service.text2sql.value_store import SUFFIX
-from service.text2sql.value_table import ValueTable, build_table
+from service.text2sql.values.read import DatabaseValues, LeftOut, ReadLimits, read_values
+from service.text2sql.values.store import SUFFIX
+from service.text2sql.values.table import ValueTable, build_table
 from tests.fixtures_values import ask, values
 
 MakeDatabase = Callable[[str, str], Path]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 from tests.fixtures_values import ask, values
 
 TABLE = yaml.safe_load((Path(__file__).parent / "cases" / "values.yaml").read_text())

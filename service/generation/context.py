@@ -7,8 +7,8 @@ from service.generation.task import GenerateTask
 from service.sandbox.executor import Executor
 from service.text2sql.databases import Database, DatabaseRegistry
 from service.text2sql.schema import Schema, SchemaCache
-from service.text2sql.value_index import ValueIndexes
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.index import ValueIndexes
+from service.text2sql.values.match import ValueMatch
 
 
 @dataclass(frozen=True, slots=True)

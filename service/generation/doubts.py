@@ -22,7 +22,7 @@ from service.generation.doubting.request import not_a_question
 from service.generation.doubting.words import Token, is_english, tokens
 from service.text2sql.prompt import Turn
 from service.text2sql.schema import Schema
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 
 __all__ = ["Doubt", "doubt"]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from service.engine.base import EngineModel
 from service.text2sql.budget import LeftOut
 from service.text2sql.prompt import Turn
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 
 AnswerStatus = Literal["ok", "no_sql", "cannot_answer", "clarify"]
 

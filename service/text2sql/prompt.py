@@ -19,7 +19,7 @@ from service.text2sql.schema import Schema
 from service.text2sql.templates.template import DEFAULT, TEMPLATES, Template, TemplateName
 from service.text2sql.templates.written import literal, name
 from service.text2sql.untrusted import visible, without_tokens
-from service.text2sql.value_match import ValueMatch
+from service.text2sql.values.match import ValueMatch
 
 __all__ = [
     "DEFAULT",

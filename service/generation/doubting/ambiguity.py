@@ -12,8 +12,8 @@ from service.generation.doubting.places import LONGEST, Place, Places, mentions,
 from service.generation.doubting.vocabulary import Vocabulary, vocabulary
 from service.generation.doubting.words import Token, family, name_parts
 from service.text2sql.schema import Schema
-from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_words import COMMON_WORDS
+from service.text2sql.values.match import ValueMatch
+from service.text2sql.values.words import COMMON_WORDS
 
 _MOST_OPTIONS = 4
 _SHORT = 2

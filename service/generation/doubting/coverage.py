@@ -8,8 +8,8 @@ from rapidfuzz.process import extractOne
 
 from service.generation.doubting.vocabulary import Vocabulary
 from service.generation.doubting.words import Token, tokens
-from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_words import COMMON_WORDS
+from service.text2sql.values.match import ValueMatch
+from service.text2sql.values.words import COMMON_WORDS
 
 _NAMED, _TOLD, _LIKE = 1.0, 0.8, 0.6
 _LIKELY, _SURE = 0.8, 0.99

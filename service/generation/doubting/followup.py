@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from service.generation.doubting.doubt import Doubt, either, tables_of
 from service.generation.doubting.words import Token
 from service.text2sql.schema import Schema
-from service.text2sql.value_words import COMMON_WORDS
+from service.text2sql.values.words import COMMON_WORDS
 
 _BACK = frozenset("their them theirs its his her him he she".split())
 _THOSE = frozenset("those these".split())

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from service.generation.doubting.words import family, name_parts, tokens
 from service.text2sql.schema import Column, Schema
-from service.text2sql.value_words import COMMON_WORDS
+from service.text2sql.values.words import COMMON_WORDS
 
 _SHORTEST_PART = 4
 _ABBREVIATION = range(3, 6)

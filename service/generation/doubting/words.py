@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.generation.doubting.kin import KIN
-from service.text2sql.value_words import COMMON_WORDS, singular
+from service.text2sql.values.words import COMMON_WORDS, singular
 
 MAX_CHARS = 4_000
 _MAX_TOKENS = 400

@@ -1,7 +1,7 @@
 """Value retrieval: which of a database's own text values a question names, and in which columns.
 
-The values of a database are read once through the sandbox and indexed (value_table.py); the index
-is kept in memory and in a sealed file (value_store.py), and is made again when the database's hash
+The values of a database are read once through the sandbox and indexed (table.py); the index
+is kept in memory and in a sealed file (store.py), and is made again when the database's hash
 is another. Nothing here ever fails a question: without an index there are no values, and a warning.
 """
 
@@ -19,12 +19,12 @@ from typing import NamedTuple
 from service.errors import DatabaseUnusable, VeriSQLError
 from service.text2sql.databases import Database
 from service.text2sql.schema import Queries, Schema
-from service.text2sql.value_find import find_values
-from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_names import Names
-from service.text2sql.value_read import LeftOut, ReadLimits, read_values
-from service.text2sql.value_store import ValueStore
-from service.text2sql.value_table import ValueTable, build_table, has_trigrams
+from service.text2sql.values.find import find_values
+from service.text2sql.values.match import ValueMatch
+from service.text2sql.values.names import Names
+from service.text2sql.values.read import LeftOut, ReadLimits, read_values
+from service.text2sql.values.store import ValueStore
+from service.text2sql.values.table import ValueTable, build_table, has_trigrams
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 60.0

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from service.text2sql.databases import Database
-from service.text2sql.value_file import load_key, read_index, write_index
+from service.text2sql.values.file import load_key, read_index, write_index
 
 SUFFIX = ".values-index"
 _LOG = logging.getLogger(__name__)

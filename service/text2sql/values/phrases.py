@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
-from service.text2sql.value_names import Names
-from service.text2sql.value_text import Word, composed, spelt, words
-from service.text2sql.value_words import COMMON_WORDS, plural, roots, singular
+from service.text2sql.values.names import Names
+from service.text2sql.values.text import Word, composed, spelt, words
+from service.text2sql.values.words import COMMON_WORDS, plural, roots, singular
 
 LONGEST = 6
 """Words of a phrase that is not quoted."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.text2sql.schema import Schema
-from service.text2sql.value_text import folded
-from service.text2sql.value_words import singular
+from service.text2sql.values.text import folded
+from service.text2sql.values.words import singular
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

@@ -7,13 +7,13 @@ from itertools import chain, zip_longest
 
 from rapidfuzz.distance import OSA
 
-from service.text2sql.value_fuzzy import fuzzy
-from service.text2sql.value_match import ValueMatch
-from service.text2sql.value_names import Names, name_words
-from service.text2sql.value_phrases import LONGEST, Phrase, Text, derived, inflected
-from service.text2sql.value_table import Place, ValueTable
-from service.text2sql.value_text import spelt
-from service.text2sql.value_words import singular
+from service.text2sql.values.fuzzy import fuzzy
+from service.text2sql.values.match import ValueMatch
+from service.text2sql.values.names import Names, name_words
+from service.text2sql.values.phrases import LONGEST, Phrase, Text, derived, inflected
+from service.text2sql.values.table import Place, ValueTable
+from service.text2sql.values.text import spelt
+from service.text2sql.values.words import singular
 
 _MOST_PLACES = 50  # of one form
 _INFLECTED = 0.9

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from service.text2sql.value_read import DatabaseValues
-from service.text2sql.value_text import folded
+from service.text2sql.values.read import DatabaseValues
+from service.text2sql.values.text import folded
 
 GRAM = 3
 """Characters of a trigram."""

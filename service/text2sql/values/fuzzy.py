@@ -11,8 +11,8 @@ from itertools import accumulate, chain, groupby
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from service.text2sql.value_phrases import Phrase, Text
-from service.text2sql.value_table import GRAM, ValueTable
+from service.text2sql.values.phrases import Phrase, Text
+from service.text2sql.values.table import GRAM, ValueTable
 
 LEAST_ALIKE = 0.8
 """Of a phrase that is quoted, capitalised or longer than a word: one edit in five characters."""
