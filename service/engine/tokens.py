@@ -48,8 +48,13 @@ class TokenCounter:
     """
 
     def __init__(self, path: Path) -> None:
-        from tokenizers import Tokenizer  # Half a tenth of a second that other modes do not need.
-
+        try:
+            from tokenizers import Tokenizer  # Not part of the core: it brings the hub's client.
+        except ImportError as error:
+            raise SettingsError(
+                "VERISQL_TOKENIZER needs the package tokenizers: pip install '.[tokenizer]'",
+                param="tokenizer",
+            ) from error
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # The library raises bare Exception for whatever is wrong.
