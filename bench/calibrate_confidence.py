@@ -27,13 +27,13 @@ Votes = list[tuple[float, bool]]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, cross-validate, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of an evaluation")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of evaluations")
     parser.add_argument("--basis", required=True, help="said with every confidence")
     parser.add_argument("--temperature", type=float, default=0.8, help="of the candidates")
     parser.add_argument("--metric", default="bird_ex")
     parser.add_argument("--results", type=Path)
     given = parser.parse_args(arguments)
-    _, outcomes = read_run(given.run)
+    outcomes = [o for run in given.runs for o in read_run(run)[1]]
     judged = [o for o in outcomes if not o.masked and o.voted]
     votes = [_vote(o, given.metric) for o in judged]
     row = {

@@ -228,5 +228,5 @@ def test_a_calibration_is_fitted_to_votes_and_checked_on_other_databases(tmp_pat
     calibrate_confidence.main([str(tmp_path / "run"), *options])
     found = json.loads((tmp_path / "confidence.json").read_text())
     assert (found["model"], found["basis"], found["questions"]) == ("tiny", "a test", 5)
-    assert found["points"] == [[0.25, 0.3333], [1.0, 1.0]]
+    assert found["points"] == [[0.25, 0.4], [1.0, 0.75]]
     assert 0 <= found["error_fitted"] <= 1

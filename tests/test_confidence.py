@@ -25,13 +25,14 @@ def test_a_model_that_was_not_measured_gets_its_share_and_is_told_so() -> None:
 
 
 def test_isotonic_regression_by_hand() -> None:
-    # Shares 0.25 (1 of 2 right), 0.5 (0 of 1), 1.0 (2 of 2): the first two blocks pool to 1 of 3.
+    # Shares 0.25 (1 of 2 right), 0.5 (0 of 1), 1.0 (2 of 2): the first two blocks pool to 1 of 3,
+    # which Laplace's rule makes 2 of 5, and 2 of 2 become 3 of 4.
     outcomes = [(0.25, True), (0.25, False), (0.5, False), (1.0, True), (1.0, True)]
     points = isotonic(outcomes)
-    assert points == [(pytest.approx(1 / 3), pytest.approx(1 / 3)), (1.0, 1.0)]
-    assert interpolated(points, 0.0) == pytest.approx(1 / 3)
-    assert interpolated(points, 2 / 3) == pytest.approx(2 / 3)
-    assert interpolated(points, 1.0) == 1.0
+    assert points == [(pytest.approx(1 / 3), pytest.approx(0.4)), (1.0, 0.75)]
+    assert interpolated(points, 0.0) == pytest.approx(0.4)
+    assert interpolated(points, 2 / 3) == pytest.approx(0.575)
+    assert interpolated(points, 1.0) == 0.75
 
 
 def test_calibration_error_by_hand() -> None:

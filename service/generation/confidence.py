@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from service.engine.base import Sampling
@@ -76,14 +76,19 @@ def interpolated(points: Sequence[Point], x: float) -> float:
 
 
 def isotonic(outcomes: Sequence[tuple[float, bool]]) -> list[Point]:
-    """The best non-decreasing fit to (share, right) pairs: a point for each block, at its mean."""
+    """The best non-decreasing fit to (share, right) pairs: a point for each block, at its mean.
+
+    Accuracies are drawn to one half by Laplace's rule of succession, (right + 1) / (questions + 2):
+    of few questions that were all right not all others are.
+    """
     blocks: list[_Block] = []
     for share, right in sorted(outcomes):
         blocks.append(_Block(share, float(right), 1))
         while len(blocks) > 1 and not blocks[-2].below(blocks[-1]):
             later = blocks.pop()
             blocks.append(blocks.pop().joined(later))
-    return [block.point for block in blocks]
+    smooth = accumulate(((b.right + 1) / (b.questions + 2) for b in blocks), max)
+    return [(block.point[0], value) for block, value in zip(blocks, smooth, strict=True)]
 
 
 class _Block(NamedTuple):
