@@ -52,7 +52,7 @@ def test_ask_shows_the_sql_and_its_rows(service: Service, double: EngineDouble) 
 
 def test_ask_says_why_sql_does_not_run(service: Service, double: EngineDouble) -> None:
     _answers(double, "SELECT nothing_here FROM store")
-    done = _verisql("ask", "?", "--db", "alpine_retail", "--url", service.url)
+    done = _verisql("ask", "How many stores?", "--db", "alpine_retail", "--url", service.url)
     assert done.returncode == 1
     assert "no such column: nothing_here" in done.stdout
 
