@@ -96,7 +96,7 @@ def test_what_drops_a_question_and_what_is_slow_can_be_said(client: TestClient) 
     ("form", "kind", "part"),
     [
         ("markdown", "text/markdown", "| `broken` | 1 | yes |"),
-        ("html", "text/html", '<td class="kind" data-kind="broken">'),
+        ("html", "text/html", '<th scope="row" class="kind">broken</th>'),
     ],
 )
 def test_the_report_comes_as_a_page_too(

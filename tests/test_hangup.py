@@ -105,7 +105,9 @@ def test_a_query_ends_with_its_caller(service: Service) -> None:
 
 def test_a_completion_ends_with_its_caller(service: Service, double: EngineDouble) -> None:
     double.hang = True
-    _give_up_on(f"{service.url}/generate", {"question": "How many stores?", "db_id": "alpine_retail"})
+    _give_up_on(
+        f"{service.url}/generate", {"question": "How many stores?", "db_id": "alpine_retail"}
+    )
     assert double.gone.wait(60)
     double.hang = False
     body = {"question": "How many stores?", "db_id": "alpine_retail"}

@@ -120,6 +120,10 @@ class _Visit:
         await lease.ask(task)
         frame: Frame = {}
         while "end" not in frame:
+            if time.monotonic() >= self._end:
+                # Answers that keep coming are no reason to go on: the caller does not wait longer.
+                self._at = max(self._taken, lease.place)
+                raise WorkerLate
             self._since, self._since_cpu_s = time.monotonic(), lease.worker.cpu_s
             frame = await self._next(lease)
             self._take(frame["answers"])
