@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def _measure(
     running: Running, questions: list[Question], given: argparse.Namespace
 ) -> dict[str, Any]:
-    engine = next(found[1] for line in running.lines if (found := _ENGINE.search(line)))
-    engine = engine.removesuffix("/v1")
+    engine = await _engine_url(running)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=_CALLERS)
     async with httpx.AsyncClient(timeout=None, limits=limits) as http:
         hits, prompts = await _first_round(http, running.url, engine, questions, given)
@@ -87,6 +86,16 @@ async def _measure(
                 seconds[name].append(taken)
                 sides[name].append(latencies)
     return _found(len(questions), seconds, sides, hits)
+
+
+async def _engine_url(running: Running) -> str:
+    """What the service says of its engine; that line may come a moment after it is ready."""
+    async with asyncio.timeout(30):
+        while True:
+            for line in list(running.lines):
+                if found := _ENGINE.search(line):
+                    return found[1].removesuffix("/v1")
+            await asyncio.sleep(0.1)
 
 
 def _body(question: Question, given: argparse.Namespace, **more: Any) -> dict[str, Any]:
