@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from service.client.connection import Connection
@@ -24,12 +23,7 @@ class PatientClient:
     async def __aenter__(self) -> "PatientClient":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._connection.aclose()
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Result:
