@@ -35,10 +35,10 @@ _WARM_UP_PER_S = 50.0
 
 @dataclass
 class Seen:
-    """What a round saw: seconds of each honest request, wrong or refused ones, bad ones by end."""
+    """What a round saw: seconds of each honest request, wrong and refused ones, bad ones by end."""
 
     latencies_s: list[float] = field(default_factory=list)
-    wrong: int = 0
+    wrong: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     bad: Counter[str] = field(default_factory=Counter)
 
@@ -178,7 +178,7 @@ def _row(
         "attacked_p99_ms": figures.spread(ms(bad, 0.99)),
         "ratio_p50": ratio(0.5),
         "ratio_p99": ratio(0.99),
-        "honest_wrong": sum(seen.wrong for seen in alone + bad),
+        "honest_wrong": dict(sum((seen.wrong for seen in alone + bad), Counter())),
         "honest_refused": sum(seen.refused for seen in alone + bad),
         "bad_ends": dict(sum((seen.bad for seen in bad), Counter())),
     }

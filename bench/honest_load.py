@@ -3,6 +3,7 @@
 import json
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -47,10 +48,12 @@ class HonestLoad:
         return Request(body, [*expected, 0.0])
 
 
-def wrong_verdicts(request: Request, answer: dict[str, Any]) -> int:
-    """How many of an answer's verdicts are not those of the request; masked ones are wrong too."""
+def wrong_verdicts(request: Request, answer: dict[str, Any]) -> Counter[str]:
+    """Verdicts that are not those of the request, by status; masked ones are wrong too."""
     pairs = zip(request.expected, answer["verdicts"], strict=True)
-    return sum(v["masked"] or v["metrics"]["bird_ex"] != expected for expected, v in pairs)
+    return Counter(
+        v["status"] for expected, v in pairs if v["masked"] or v["metrics"]["bird_ex"] != expected
+    )
 
 
 def _fresh(sql: str, number: int) -> str:

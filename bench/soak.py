@@ -90,7 +90,7 @@ def _soak(verdicts: int, seconds: float, progress: TextIO) -> tuple[list[Sample]
             while done < verdicts and time.monotonic() - start < seconds:
                 requests = [_request(load, number + i) for i in range(_MESSAGE)]
                 answers = verify_all(running.url, [r.body for r in requests], messages=2)
-                wrong += sum(map(wrong_verdicts, requests, answers))
+                wrong += sum(w.total() for w in map(wrong_verdicts, requests, answers))
                 number += _MESSAGE
                 done += sum(len(request.expected) for request in requests)
                 samples.append(_sample(running, time.monotonic() - start, done))
