@@ -1,9 +1,9 @@
 """What to train: the job spec that POST /train-jobs takes and the trainer reads."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from service.errors import UnsupportedValue
@@ -11,8 +11,8 @@ from service.sandbox.limits import Limits
 from service.strict import StrictModel
 from service.text2sql.prompt import DEFAULT, Template
 
-Stage = Literal["grpo"]
-"""Stages that this version runs."""
+Stage = Literal["select", "offline", "grpo", "evaluate"]
+"""The recipe's stages, in the order in which they make sense: arXiv 2509.21459, section 3."""
 
 LossType = Literal["grpo", "dr_grpo", "dapo"]
 
@@ -20,12 +20,98 @@ MAX_PROMPTS = 1_000_000
 """Prompts that one job may sample from: their order is made before the first step (about 90 MB)."""
 _USUAL = Limits()
 
+ModelName = Annotated[str, Field(min_length=1, max_length=500)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Note = Annotated[str, StringConstraints(max_length=512)]
 
 
+TemplateText = Annotated[
+    str, Field(max_length=100, description="of the prompt: docs/prompts.md names them")
+]
+
+
+def known_template(text: str) -> str:
+    """The template's full name; raises pydantic's error for one that does not exist."""
+    try:
+        return str(Template.parse(text))
+    except UnsupportedValue as error:
+        raise PydanticCustomError("unknown_template", "{why}", {"why": str(error)}) from error
+
+
+KnownTemplate = Annotated[TemplateText, AfterValidator(known_template)]
+
+
+class DataFilter(StrictModel):
+    """Which questions of the training data are asked at all."""
+
+    difficulty: Annotated[
+        list[Label] | None, Field(min_length=1, max_length=16, description="only these")
+    ] = None
+    questions: Annotated[
+        int | None, Field(ge=1, description="at most so many, drawn by the seed")
+    ] = None
+    min_pass_rate: Annotated[
+        float, Field(ge=0, le=1, description="of the offline stage's candidates, in grpo")
+    ] = 0.0
+    max_pass_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class SelectStage(StrictModel):
+    """Base models by templates by temperatures, halved until one is left (arXiv 1502.07943)."""
+
+    base_models: Annotated[
+        list[ModelName], Field(max_length=16, description="beside `base_model`")
+    ] = []
+    templates: Annotated[list[KnownTemplate], Field(min_length=1, max_length=16)] = [str(DEFAULT)]
+    temperatures: Annotated[
+        list[Annotated[float, Field(ge=0, le=2)]],
+        Field(min_length=1, max_length=8, description="0 is greedy"),
+    ] = [0.0]
+    questions: Annotated[int, Field(ge=1, description="dev questions of the first round")] = 50
+    keep: Annotated[float, Field(gt=0, lt=1, description="share that goes on each round")] = 0.5
+
+
+class OfflineStage(StrictModel):
+    """Candidates, scores, an update on them: TAO as far as it is public."""
+
+    samples: Annotated[int, Field(ge=1, le=64, description="candidates per question")] = 8
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    templates: Annotated[
+        list[KnownTemplate],
+        Field(max_length=8, description="prompt strategies that share the samples; [] is one"),
+    ] = []
+    labels: Annotated[
+        Literal["gold", "consensus"],
+        Field(description="consensus: the result most candidates agree on, no gold needed"),
+    ] = "gold"
+    train_on_gold: bool = False
+    objective: Annotated[
+        Literal["rejection", "weighted", "dpo"], Field(description="docs/training.md has formulas")
+    ] = "rejection"
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 1e-4
+    questions_per_step: Annotated[int, Field(ge=1, le=1024)] = 16
+    completions_per_question: Annotated[
+        int, Field(ge=1, le=64, description="distinct ones at most")
+    ] = 4
+    epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
+    max_steps: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    dpo_beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+
+
+class EvaluateStage(StrictModel):
+    """Greedy, one generation, on dev."""
+
+    questions: Annotated[int | None, Field(ge=1, description="null asks all")] = None
+    checkpoints: Annotated[
+        int, Field(ge=0, le=100, description="of grpo, spread evenly, beside the last")
+    ] = 2
+
+
 class Hyperparameters(StrictModel):
-    """GRPO settings; defaults suit the 135M model on two CPU cores."""
+    """Settings of all stages; those not in a stage's own object are GRPO's and what all share.
+
+    Defaults suit the 135M model on two CPU cores.
+    """
 
     learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-5
     group_size: Annotated[int, Field(ge=2, le=64, description="completions per prompt")] = 8
@@ -41,17 +127,21 @@ class Hyperparameters(StrictModel):
     epsilon_high: Annotated[float, Field(gt=0, lt=1, description="upper clip")] = 0.28
     lora_rank: Annotated[int, Field(ge=0, le=256, description="0 trains all weights")] = 16
     checkpoint_every: Annotated[int, Field(ge=1, le=10_000, description="in steps")] = 5
-    template: Annotated[
-        str, Field(max_length=100, description="of the prompt: docs/prompts.md names them")
-    ] = str(DEFAULT)
-
-    @field_validator("template")
-    @classmethod
-    def _known_template(cls, text: str) -> str:
-        try:
-            return str(Template.parse(text))
-        except UnsupportedValue as error:
-            raise PydanticCustomError("unknown_template", "{why}", {"why": str(error)}) from error
+    warmup_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
+    refills: Annotated[
+        int, Field(ge=0, le=16, description="how often groups without signal are asked anew")
+    ] = 0
+    values: Annotated[bool, Field(description="values of the database that the question names")] = (
+        True
+    )
+    template: KnownTemplate = str(DEFAULT)
+    keep_checkpoints: Annotated[
+        int | None, Field(ge=1, le=10_000, description="newest ones, beside each stage's last")
+    ] = None
+    data: DataFilter = DataFilter()
+    select: SelectStage = SelectStage()
+    offline: OfflineStage = OfflineStage()
+    evaluate: EvaluateStage = EvaluateStage()
 
 
 class Resources(StrictModel):
@@ -67,8 +157,10 @@ class JobSpec(StrictModel):
     """A training job as its creator describes it."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "grpo"
-    recipe: Annotated[list[Stage], Field(min_length=1, max_length=1)] = ["grpo"]
-    base_model: Annotated[str, Field(min_length=1, max_length=500)]
+    recipe: Annotated[
+        list[Stage], Field(min_length=1, max_length=4, description="each stage once, in order")
+    ] = ["grpo"]
+    base_model: ModelName
     train_data: Annotated[
         str, Field(min_length=1, max_length=1000, description="`demo` or a BIRD-format JSON file")
     ]
@@ -83,6 +175,16 @@ class JobSpec(StrictModel):
         float | None, Field(gt=0, le=90 * 86_400, description="seconds from the job's start")
     ] = None
     metadata: Annotated[dict[Label, Note], Field(max_length=16)] = {}
+
+    @field_validator("recipe")
+    @classmethod
+    def _in_order(cls, recipe: list[Stage]) -> list[Stage]:
+        order = list(get_args(Stage))
+        if sorted(set(recipe), key=order.index) != recipe:
+            raise PydanticCustomError(
+                "recipe_order", "stages come once each, in the order {order}", {"order": order}
+            )
+        return recipe
 
     @field_validator("max_steps")
     @classmethod
@@ -113,6 +215,12 @@ class RunRequest(StrictModel):
     """Folder with safetensors, tokenizer and config."""
     train_data_path: Path
     """BIRD-format JSON: a list of {db_id, question, evidence, SQL, ...}."""
+    dev_data_path: Path | None = None
+    """The same for choosing and measuring; never trained on."""
+    other_models: dict[str, Path] = {}
+    """Folders of `select.base_models`, by name."""
+    values_path: Path | None = None
+    """Folder of value indexes; beside the databases' cache if None."""
     data_dirs: list[Path]
     """Folders that are scanned for databases."""
     query_timeout_s: float = _USUAL.query_timeout_s

@@ -1,0 +1,74 @@
+"""What a stage is given, and what it leaves for those after it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.jobs.rundir import RunDir
+from service.jobs.spec import Hyperparameters, RunRequest, Stage
+from service.text2sql.prompt import Template
+from trainer.stopping import Stopper
+from trainer.verifier_thread import VerifierThread
+
+
+class Policy(BaseModel):
+    """A model and the prompt that goes with it."""
+
+    base_model: str
+    base_model_path: Path
+    template: str
+    checkpoint: int | None = None
+    """Number of the checkpoint that was trained last; None is the base model."""
+    temperature: float = 0.0
+    """Of the decoding that `select` found best; evaluation stays greedy."""
+
+
+class StageResult(BaseModel):
+    """`stages/<stage>.json`: written whole when the stage has ended."""
+
+    stage: Stage
+    policy: Policy
+    """Where the next stage goes on."""
+    steps: int
+    """Optimiser steps of all stages so far: checkpoints and metrics are numbered through."""
+    seconds: float = 0.0
+    numbers: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One stage's surroundings; stages read it and change nothing in it."""
+
+    run: RunDir
+    request: RunRequest
+    verifier: VerifierThread
+    stopper: Stopper
+    policy: Policy
+    steps: int
+    """Done by earlier stages."""
+    results: dict[str, StageResult] = field(default_factory=dict)
+    """Of earlier stages, by name."""
+
+    @property
+    def settings(self) -> Hyperparameters:
+        """Those of all stages."""
+        return self.request.spec.hyperparameters
+
+    @property
+    def template(self) -> Template:
+        """Of the policy's prompts."""
+        return Template.parse(self.policy.template)
+
+    @property
+    def adapter_path(self) -> Path | None:
+        """Folder of the policy's checkpoint; None is the base model."""
+        number = self.policy.checkpoint
+        return None if number is None else self.run.checkpoints_path / f"step_{number}"
+
+    def folder(self, stage: Stage) -> Path:
+        """Where a stage keeps its own files; made if it is not there."""
+        path = self.run.path / "stages" / stage
+        path.mkdir(parents=True, exist_ok=True)
+        return path

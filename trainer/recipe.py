@@ -1,0 +1,97 @@
+"""The stages of a run, one after the other; those that have ended are not done again."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service.jobs.rundir import RunDir
+from service.jobs.spec import RunRequest, Stage
+from trainer.context import Context, Policy, StageResult
+from trainer.stopping import Stopper, StopRequested
+from trainer.verifier_thread import VerifierThread
+
+RunStage = Callable[[Context], StageResult]
+
+
+def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
+    """Every stage of the recipe, from where an earlier session left off.
+
+    Raises StopRequested after a stop, and what the stages raise.
+    """
+    workers = request.spec.resources.cpus
+    results: dict[str, StageResult] = {}
+    with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
+        for stage in request.spec.recipe:
+            if stopper.requested:
+                raise StopRequested
+            path = run.path / "stages" / f"{stage}.json"
+            if not path.exists():
+                context = _context(run, request, verifier, stopper, results)
+                _write(path, _timed(stage, context))
+            results[stage] = StageResult.model_validate_json(path.read_bytes())
+
+
+def _context(
+    run: RunDir,
+    request: RunRequest,
+    verifier: VerifierThread,
+    stopper: Stopper,
+    results: dict[str, StageResult],
+) -> Context:
+    last = list(results.values())[-1] if results else None
+    return Context(
+        run=run,
+        request=request,
+        verifier=verifier,
+        stopper=stopper,
+        policy=last.policy if last else _first_policy(request),
+        steps=last.steps if last else 0,
+        results=dict(results),
+    )
+
+
+def _first_policy(request: RunRequest) -> Policy:
+    return Policy(
+        base_model=request.spec.base_model,
+        base_model_path=request.base_model_path,
+        template=request.spec.hyperparameters.template,
+    )
+
+
+def _timed(stage: Stage, context: Context) -> StageResult:
+    context.run.append_event("info", "stage_started", f"{stage} begins", stage=stage)
+    began = time.monotonic()
+    result = _stage(stage)(context)
+    seconds = round(time.monotonic() - began, 1)
+    context.run.append_event("info", "stage_finished", f"{stage} is done", stage=stage)
+    return result.model_copy(update={"seconds": seconds})
+
+
+def _stage(stage: Stage) -> RunStage:
+    """Imported when its turn comes: one stage's libraries are not another's."""
+    if stage == "select":
+        from trainer.selection.stage import run_select
+
+        return run_select
+    if stage == "offline":
+        from trainer.offline.stage import run_offline
+
+        return run_offline
+    if stage == "grpo":
+        from trainer.stage import run_grpo
+
+        return run_grpo
+    from trainer.evaluation.stage import run_evaluate
+
+    return run_evaluate
+
+
+def _write(path: Path, result: StageResult) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    with unfinished.open("w") as file:
+        file.write(result.model_dump_json(indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
