@@ -77,7 +77,7 @@ def test_ids_that_are_there_twice_are_told_apart_the_same_way_each_time(tmp_path
 @pytest.mark.parametrize(
     ("faulty", "said"),
     [
-        ({"db_id": "shop", "question": "?"}, r"'SQL' must be a text.*Spider calls it 'query'"),
+        ({"db_id": "shop", "question": "?"}, r"'query' must be a text.*BIRD calls it 'SQL'"),
         ({"db_id": "shop", "question": "?", "query": 7}, "'query' must be a text.*is 7"),
         ({"question": "?", "SQL": "SELECT 1"}, "'db_id' must be a text.*is None"),
     ],
@@ -104,7 +104,7 @@ def test_a_gold_may_be_missing_where_none_is_needed(tmp_path: Path) -> None:
     path = write(tmp_path / "q.jsonl", bare, BIRD, bare | {"SQL": None}, lines=True)
     found = read_questions(path, need_gold=False)
     assert [question.gold_sql for question in found] == ["", "SELECT 1", ""]
-    with pytest.raises(InvalidRequest, match="line 1: 'SQL'"):
+    with pytest.raises(InvalidRequest, match="line 1: 'query'"):
         read_questions(path)
 
 

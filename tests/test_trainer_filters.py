@@ -12,6 +12,7 @@ from service.errors import InvalidRequest
 from service.jobs.spec import DataFilter
 from service.text2sql.questions import Question
 from trainer.dataset import Row
+from trainer.errors import NoTrainingRows
 from trainer.filters import choose, keep_by_pass_rate, pass_rates, sample
 
 QUESTIONS = [
@@ -22,7 +23,7 @@ QUESTIONS = [
 
 def row(question_id: str) -> Row:
     question = Question(question_id, "shop", "?", "SELECT 1")
-    return Row(question_id, "shop", ["SELECT 1"], [], 1, "", question)
+    return Row(question_id, "shop", ["SELECT 1"], [], 1, "", "ddl", question)
 
 
 def candidates(*rewards: float | None, question_id: str = "1") -> dict[str, Any]:
@@ -101,6 +102,13 @@ def test_rows_are_kept_by_pass_rate_with_both_ends_and_the_unknown(
     rows, counted = keep_by_pass_rate([row(name) for name in "abcd"], rates, low, high)
     assert [one.question_id for one in rows] == kept.split()
     assert counted == dropped
+
+
+def test_filters_that_leave_nothing_say_what_there_is() -> None:
+    with pytest.raises(NoTrainingRows, match=r"of \['easy'\]; there are: hard, simple"):
+        choose(QUESTIONS, DataFilter(difficulty=["easy"]), 0, Counter())
+    with pytest.raises(NoTrainingRows, match=r"0\.2\.\.0\.8: 1 are below, 2 above"):
+        keep_by_pass_rate([row("a"), row("b"), row("c")], {"a": 0.1, "b": 1, "c": 0.9}, 0.2, 0.8)
 
 
 def test_pass_rates_in_the_wrong_order_are_refused() -> None:

@@ -8,13 +8,16 @@ from contextlib import closing
 import pytest
 
 from service.sandbox.limits import Limits
-from service.text2sql.questions import Question
+from service.text2sql.layouts import Split
+from service.text2sql.questions import Question, read_questions
 from tests.conftest import SHOP
+from tests.test_labelled_pairs import DATA
 from trainer.errors import DevLeaksIntoTrain
 from trainer.leaks import refuse_leaks
 from trainer.verifier_thread import VerifierThread
 
 GOLD = "SELECT count(*) FROM customer"
+SPLITS: tuple[Split, Split] = ("train", "dev")
 SCRIPTS = {
     "shop": SHOP,
     "same_tables": f"{SHOP} DELETE FROM orders WHERE id = 4;",
@@ -80,6 +83,14 @@ def test_a_database_that_is_not_there_is_known_by_its_name(verifier: VerifierThr
     refuse_leaks([question("gone")], [question("shop")], verifier)
     with pytest.raises(DevLeaksIntoTrain, match="database gone"):
         refuse_leaks([question("gone")], [question("gone", "Who?")], verifier)
+
+
+@pytest.mark.skipif(not (DATA / "train").exists(), reason="leaks of Spider: no train.json")
+def test_spiders_own_split_has_no_leak() -> None:
+    train, dev = (read_questions(DATA / name, name) for name in SPLITS)
+    folders = [DATA / name / "databases" for name in SPLITS]
+    with VerifierThread(folders, workers=2, limits=Limits()) as verifier:
+        refuse_leaks(train, dev, verifier)
 
 
 def test_the_message_names_five_and_counts_the_rest(verifier: VerifierThread) -> None:

@@ -92,7 +92,7 @@ def test_questions_without_gold_are_read_where_only_agreement_counts(
     path.write_text('{"db_id": "pets", "question": "Who?"}')
     offline = {"hyperparameters": {"offline": {"labels": "consensus"}}, "recipe": ["offline"]}
     assert read_all(request(path, **offline), verifier).train[0].gold_sql == ""
-    with pytest.raises(InvalidRequest, match="line 1: 'SQL'"):
+    with pytest.raises(InvalidRequest, match="line 1: 'query'"):
         read_all(request(path, **(offline | {"recipe": ["offline", "grpo"]})), verifier)
 
 

@@ -35,6 +35,8 @@ class Row:
     prompt_tokens: int
     prompt_sha256: str
     """What serving says of the same question in the same template."""
+    template: str
+    """As the prompt was filled: shorter than asked for where that was too long."""
     question: Question
 
 
@@ -44,8 +46,11 @@ class Prepared:
 
     rows: list[Row] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
-    templates: Counter[str] = field(default_factory=Counter)
-    """Rows by the template of their prompt."""
+
+    @property
+    def templates(self) -> Counter[str]:
+        """Rows by the template of their prompt."""
+        return Counter(row.template for row in self.rows)
 
     @property
     def longest_prompt(self) -> int:
@@ -89,7 +94,6 @@ def prepare(
             dropped["database_unusable"] += 1
         elif fitting := _fitting(context, question, templates, count_tokens, max_prompt_tokens):
             prepared.rows.append(_row(question, *fitting))
-            prepared.templates[fitting[0].template] += 1
         else:
             dropped["prompt_too_long"] += 1
     prepared.dropped += Counter()  # Without the zeros.
@@ -147,6 +151,7 @@ def _row(question: Question, prompt: Prompt, tokens: int) -> Row:
         prompt=prompt.messages,
         prompt_tokens=tokens,
         prompt_sha256=prompt.sha256,
+        template=prompt.template,
         question=question,
     )
 

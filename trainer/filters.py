@@ -12,6 +12,7 @@ from service.jobs.spec import DataFilter
 from service.text2sql.questions import Question
 from service.text2sql.types import MASKED
 from trainer.dataset import Row
+from trainer.errors import NoTrainingRows
 
 
 def choose(
@@ -19,10 +20,17 @@ def choose(
 ) -> list[Question]:
     """The questions of the wanted difficulties, then a sample of them, in their old order.
 
-    Those left out are counted as `other_difficulty` and `not_sampled`.
+    Those left out are counted as `other_difficulty` and `not_sampled`. Raises NoTrainingRows if no
+    question has such a difficulty.
     """
     names = wanted.difficulty
     rated = [q for q in questions if names is None or q.difficulty in names]
+    if not rated:
+        there = ", ".join(sorted({q.difficulty for q in questions}))
+        raise NoTrainingRows(
+            f"no question of the training data has a difficulty of {names}; there are: {there}",
+            param="hyperparameters.data.difficulty",
+        )
     dropped["other_difficulty"] += len(questions) - len(rated)
     drawn = rated if wanted.questions is None else sample(rated, wanted.questions, seed)
     dropped["not_sampled"] += len(rated) - len(drawn)
@@ -78,6 +86,7 @@ def keep_by_pass_rate(
 
     0..1 keeps all. A row of which no rate is known is kept. A prompt whose answers are all right or
     all wrong teaches nothing (DAPO, arXiv 2503.14476, section 3.2): 0.01..0.99 leaves these out.
+    Raises NoTrainingRows if none is kept.
     """
     kept: list[Row] = []
     dropped: Counter[str] = Counter()
@@ -87,6 +96,12 @@ def keep_by_pass_rate(
             kept.append(row)
         else:
             dropped["too_hard" if rate < low else "too_easy"] += 1
+    if not kept:
+        raise NoTrainingRows(
+            f"no question has a pass rate of {low:g}..{high:g}: {dropped['too_hard']} are below, "
+            f"{dropped['too_easy']} above",
+            param="hyperparameters.data.min_pass_rate",
+        )
     return kept, dropped
 
 

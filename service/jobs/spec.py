@@ -111,6 +111,11 @@ class OfflineStage(StrictModel):
     max_steps: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     dpo_beta: Annotated[float, Field(gt=0, le=10)] = 0.1
 
+    @property
+    def needs_gold(self) -> bool:
+        """False where agreement alone scores and trains."""
+        return self.labels == "gold" or self.train_on_gold
+
 
 class EvaluateStage(StrictModel):
     """Greedy, one generation, on dev."""
@@ -243,9 +248,8 @@ class JobSpec(StrictModel):
     @property
     def needs_gold(self) -> bool:
         """True where a stage judges training questions by their gold, or trains on it."""
-        offline = self.hyperparameters.offline
-        gold_offline = offline.labels == "gold" or offline.train_on_gold
-        return "grpo" in self.recipe or ("offline" in self.recipe and gold_offline)
+        offline = "offline" in self.recipe and self.hyperparameters.offline.needs_gold
+        return "grpo" in self.recipe or offline
 
 
 class RunRequest(StrictModel):

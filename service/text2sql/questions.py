@@ -12,7 +12,7 @@ from service.text2sql.rowtext import NotAList, RowText, split_rows
 
 _SHOWN = 100  # characters of a wrong value that the message repeats
 _DIFFICULTY = "unrated"
-_HINT = " (Spider calls it 'query')"
+_HINT = " (BIRD calls it 'SQL')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,13 @@ def _no_list(path: Path) -> InvalidRequest:
 def _question(row: Any, number: str, *, need_gold: bool = True) -> Question:
     if not isinstance(row, dict):
         raise InvalidRequest(f"must be an object, is {type(row).__name__}")
-    gold = "query" if "query" in row and "SQL" not in row else "SQL"
+    gold = "SQL" if "SQL" in row else "query"
     has_gold = need_gold or row.get(gold) is not None
     for name in ("db_id", "question", *([gold] if has_gold else [])):
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise InvalidRequest(
                 f"{name!r} must be a text that is not empty, "
-                f"is {repr(row.get(name))[:_SHOWN]}{_HINT if name == 'SQL' else ''}"
+                f"is {repr(row.get(name))[:_SHOWN]}{_HINT if name == 'query' else ''}"
             )
     own = row.get("question_id")
     return Question(
