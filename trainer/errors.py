@@ -2,6 +2,7 @@
 
     RunFailed
       NoTrainingRows       no_training_rows      every question was left out
+      DevLeaksIntoTrain    dev_leaks_into_train  dev measures what was trained on
       TrainingDiverged     training_diverged     loss or gradient is no number any more
 
 These are never answers to a request: they end up in status.json and so in the job's `error`.
@@ -25,6 +26,12 @@ class NoTrainingRows(RunFailed):
     """No question of the training data can be used; the message counts the reasons."""
 
     code = "no_training_rows"
+
+
+class DevLeaksIntoTrain(RunFailed):
+    """Train and dev share databases or questions; the message names them."""
+
+    code = "dev_leaks_into_train"
 
 
 class TrainingDiverged(RunFailed):

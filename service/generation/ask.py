@@ -9,7 +9,7 @@ from service.errors import InvalidRequest, TooLarge
 from service.generation.context import Context
 from service.generation.stages import Piece, Report
 from service.generation.task import GenerateTask
-from service.text2sql.prompt import Budget, Prompt, Template, build_prompt
+from service.text2sql.prompt import Budget, Prompt, Template
 from service.text2sql.schema import Schema
 
 _SEVERAL = 0.8  # the temperature at which several candidates differ
@@ -78,12 +78,10 @@ class Asker:
         self, context: Context, task: GenerateTask, template: Template, tokens: int
     ) -> Prompt:
         build = partial(
-            build_prompt,
-            context.schema,
+            context.prompt,
             task.question,
             task.evidence,
-            template=template,
-            values=context.values,
+            template,
             history=task.history,
             budget=Budget(tokens, self.engine.count_tokens),
         )
