@@ -1,6 +1,7 @@
 """POST /generate through the real app, with a model server that says what it is told."""
 
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from service.app import create_app
 from service.settings import load_settings
@@ -325,6 +327,42 @@ def test_what_fails_in_the_stream_is_its_last_event(asking: TestClient, says: En
     says.fault_for = lambda body: (500, "boom")
     name, data = read_events(asking.post("/generate", json=ASK | {"stream": True}).text)[-1]
     assert (name, data["error"]["code"]) == ("error", "engine_unavailable")
+
+
+def test_a_question_back_is_streamed_with_the_stage_before_it(asking: TestClient) -> None:
+    body = ASK | {"question": "What is the capital of Peru?", "stream": True}
+    events = read_events(asking.post("/generate", json=body).text)
+    assert [name for name, _ in events] == ["stage", "done"]
+    assert (events[0][1]["stage"], events[1][1]["status"]) == ("schema", "cannot_answer")
+
+
+def test_a_stream_from_an_engine_that_starts_is_a_503_to_try_again(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:  # accepts and never answers
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        settings = load_settings(home=tmp_path, engine_url=url, workers=1)
+        with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            plain, *streams = _asked_plain_and_streamed(client)
+    for response in (plain, *streams):
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert response.json()["error"]["code"] == "engine_unavailable"
+
+
+def test_a_stream_without_an_engine_is_a_503_as_the_plain_call_is(client: TestClient) -> None:
+    plain, *streams = _asked_plain_and_streamed(client)
+    for response in (plain, *streams):
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "engine_off")
+        assert response.headers.get("Retry-After") == plain.headers.get("Retry-After")
+
+
+def _asked_plain_and_streamed(client: TestClient) -> list[Response]:
+    ask = {"question": "How many stores are there?", "db_id": "alpine_retail"}
+    said = [{"role": "user", "content": ask["question"]}]
+    chat = {"model": "verisql/alpine_retail", "messages": said, "stream": True}
+    return [
+        client.post("/generate", json=ask),
+        client.post("/generate", json=ask | {"stream": True}),
+        client.post("/v1/chat/completions", json=chat),
+    ]
 
 
 def read_events(text: str) -> list[tuple[str, dict[str, Any]]]:

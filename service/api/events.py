@@ -5,9 +5,10 @@
     event: done    data: the answer, as without `stream`
     event: error   data: the one error body
 
-A failure before the first event is an ordinary answer with its own status. While nothing happens
-a comment goes out every 15 seconds, so that proxies keep the connection. Other protocols have other
-forms of the same stream (Form).
+A failure before the stream begins is an ordinary answer with its own status. It begins once the
+model is asked: what fails until then (no such database, an engine that is off or starting) is known
+within moments. While nothing happens a comment goes out every 15 seconds, so that proxies keep the
+connection. Other protocols have other forms of the same stream (Form).
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class Form(Protocol[T_contra]):
         """The first frame."""
 
     def frame(self, event: Stage | Piece) -> bytes:
-        """The frame of an event; those before the answer began have none."""
+        """The frame of an event; not asked for those before the answer began."""
 
     def done(self, result: T_contra) -> bytes:
         """The last frames."""
@@ -134,15 +135,21 @@ async def _next(events: asyncio.Queue[_Event]) -> Any:
 
 
 class NamedEvents:
-    """The form of POST /generate."""
+    """The form of one stream of POST /generate."""
 
-    def opens(self, _event: Stage | Piece) -> bool:
-        """With whatever comes first."""
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def opens(self, event: Stage | Piece) -> bool:
+        """With what follows the schema, which is held until then."""
+        if isinstance(event, Stage) and event.stage == "schema":
+            self._held.append(self.frame(event))
+            return False
         return True
 
     def begin(self) -> bytes:
-        """Nothing."""
-        return b""
+        """What was held."""
+        return b"".join(self._held)
 
     def frame(self, event: Stage | Piece) -> bytes:
         """`stage` or `text`."""

@@ -101,6 +101,7 @@ class Generator:
             return known
         if task.clarify and (found := await _doubt(asking)):
             return asked_back(asking, found)
+        self._engine.check_ready()  # a refusal after this would be an event of a stream
         streamed = None if report is unreported else report
         report(Stage("generating", f"{task.n} candidates" if task.n > 1 else "one candidate"))
         asker = Asker(self._engine, self._defaults.context_tokens)
