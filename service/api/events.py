@@ -8,7 +8,8 @@
 A failure before the stream begins is an ordinary answer with its own status. It begins once the
 model is asked: what fails until then (no such database, an engine that is off or starting) is known
 within moments. While nothing happens a comment goes out every 15 seconds, so that proxies keep the
-connection. Other protocols have other forms of the same stream (Form).
+connection. Text is joined for a reader that falls behind (mailbox.py). Other protocols have other
+forms of the same stream (Form).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.errors import INTERNAL, error_body, known_body
 from service.api.hangup import hung_up, while_connected
+from service.api.mailbox import Mailbox
 from service.errors import VeriSQLError
 from service.generation.stages import Piece, Report, Stage
 
@@ -34,7 +36,6 @@ _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 Work = Callable[[Report], Coroutine[Any, Any, T]]
-_Event = Stage | Piece | None
 
 
 class Form(Protocol[T_contra]):
@@ -58,9 +59,9 @@ class Form(Protocol[T_contra]):
 
 async def event_stream(request: Request, work: Work[T], form: Form[T]) -> Response:
     """Start the work and stream what it reports; raises what it raises before the answer begins."""
-    events: asyncio.Queue[_Event] = asyncio.Queue()
-    working = asyncio.create_task(work(events.put_nowait))
-    working.add_done_callback(lambda _: events.put_nowait(None))
+    events = Mailbox()
+    working = asyncio.create_task(work(events.put))
+    working.add_done_callback(lambda _: events.end())
     try:
         first = await while_connected(request, _opening(events, form))
         if first is None:
@@ -102,7 +103,7 @@ async def _frames(
 
 
 async def _written(
-    first: Any, events: asyncio.Queue[_Event], working: asyncio.Task[T], form: Form[T]
+    first: Any, events: Mailbox, working: asyncio.Task[T], form: Form[T]
 ) -> AsyncGenerator[bytes, None]:
     event = first
     yield form.begin()
@@ -112,7 +113,7 @@ async def _written(
     yield _last(working, form)
 
 
-async def _opening(events: asyncio.Queue[_Event], form: Form[Any]) -> Any:
+async def _opening(events: Mailbox, form: Form[Any]) -> Any:
     """The event with which the answer begins: none at the end, and silence is one too."""
     while (event := await _next(events)) not in (None, _QUIET) and not form.opens(event):
         pass
@@ -126,7 +127,7 @@ class _Quiet:
 _QUIET: Any = _Quiet()
 
 
-async def _next(events: asyncio.Queue[_Event]) -> Any:
+async def _next(events: Mailbox) -> Any:
     try:
         async with asyncio.timeout(_QUIET_S):  # wait_for may swallow a cancellation in Python 3.11
             return await events.get()
