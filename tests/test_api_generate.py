@@ -1,5 +1,6 @@
 """POST /generate through the real app, with a model server that says what it is told."""
 
+import asyncio
 import json
 import socket
 import sqlite3
@@ -14,7 +15,13 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from service.app import create_app
+from service.engine.base import Completion
+from service.generation.checker import Checker
+from service.generation.draft import Draft, draft
+from service.sandbox.executor import Executor
+from service.sandbox.limits import Limits
 from service.settings import load_settings
+from service.text2sql.databases import DatabaseRegistry
 from tests.conftest import SHOP
 from tests.fixtures_engine import EngineDouble
 from tests.test_api_errors import check_error
@@ -139,6 +146,39 @@ def test_candidates_of_one_call_vote_by_their_results(
     assert answer["confidence_basis"] == "share of votes, not calibrated for this model"
     assert [(r["n"], r["logprobs"]) for r in says.requests] == [(5, True)]
     assert says.requests[0]["temperature"] == 0.8
+
+
+@pytest.mark.parametrize("vote", [True, False])
+def test_of_several_candidates_the_rows_of_the_chosen_one_are_given(
+    asking: TestClient, says: EngineDouble, vote: bool
+) -> None:
+    says.text = ["SELECT 1", "SELECT name FROM customer ORDER BY id", "SELECT name FROM customer"]
+    says.logprob = lambda text: -0.1 if "ORDER" in text else -0.7
+    body = ASK | {"n": 3, "vote": vote, "execute": True, "max_rows": 2}
+    result = asking.post("/generate", json=body).json()["result"]
+    assert result["rows"] == [["Ada"], ["Bob"]]
+    assert (result["row_count"], result["truncated"]) == (2, True)
+
+
+def test_rows_that_are_no_part_of_the_answer_are_not_kept(registry: DatabaseRegistry) -> None:
+    async def main() -> list[Draft]:
+        async with Executor(workers=1, limits=Limits()) as executor:
+            database = registry.get("shop")
+            checker = Checker(executor, database, "run", max_rows=9, keeps_rows=False)
+            return await checker.check([draft(Completion("SELECT name FROM customer", 1, "stop"))])
+
+    [seen] = asyncio.run(main())
+    assert seen.checked
+    assert (seen.error, seen.checked.names, seen.checked.rows) == (None, ("name",), None)
+
+
+def test_a_repair_that_cannot_change_the_result_is_left(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = ["SELECT 1", "SELECT 1", "SELECT nam FROM customer"]
+    answer = asking.post("/generate", json=ASK | {"n": 3, "repair": 2}).json()
+    assert [candidate["votes"] for candidate in answer["candidates"]] == [2, 2, 0]
+    assert (answer["repairs"], len(says.requests)) == ([], 1)
 
 
 def test_a_vote_without_execute_gives_no_rows(asking: TestClient, says: EngineDouble) -> None:
