@@ -369,6 +369,15 @@ def test_what_fails_in_the_stream_is_its_last_event(asking: TestClient, says: En
     assert (name, data["error"]["code"]) == ("error", "engine_unavailable")
 
 
+@pytest.mark.parametrize("remember", [True, False])
+def test_feedback_is_taken_on_answers_that_are_remembered(
+    asking: TestClient, says: EngineDouble, remember: bool
+) -> None:
+    name = asking.post("/generate", json=ASK | {"remember": remember}).json()["request_id"]
+    rated = asking.post("/feedback", json={"request_id": name, "rating": "negative"})
+    assert rated.status_code == (200 if remember else 404)
+
+
 def test_a_question_back_is_streamed_with_the_stage_before_it(asking: TestClient) -> None:
     body = ASK | {"question": "What is the capital of Peru?", "stream": True}
     events = read_events(asking.post("/generate", json=body).text)
