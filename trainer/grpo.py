@@ -113,22 +113,22 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
     ) -> None:
         super().__init__(callbacks=[recorder], **given)
         self._refill = refill
+        self._passes: list[dict[str, Any]] = []
         self.keep_whole(recorder, keeper, refill)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         if self.use_vllm:
-            found: tuple[list[list[int]], list[list[float]] | None] = super()._generate_single_turn(
+            return super()._generate_single_turn(  # type: ignore[no-any-return, no-untyped-call]
                 prompt_ids, images, fields, num_generations
             )
-            return found
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             groups = sample_groups(
                 self.accelerator.unwrap_model(self.model),
                 prompt_ids[::num_generations],
                 group_size=num_generations,
-                max_tokens=self.max_completion_length,
+                max_tokens=int(self.max_completion_length or 0),
                 temperature=self.temperature,
                 stops=self.eos_token_ids,
             )
@@ -157,20 +157,19 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
         passes = self.args.steps_per_generation
-        if self._step % (passes * self.num_iterations) == 0 or self._buffered_inputs is None:
+        if self._step % (passes * self.num_iterations) == 0 or not self._passes:
             scored = self._generate_and_score_completions(generation_batch)
             if self._refill is not None:
                 scored = self._refill.apply(
-                    scored, self.num_generations, self._generate_and_score_completions
+                    scored, int(self.num_generations or 0), self._generate_and_score_completions
                 )
-            self._buffered_inputs = split_tensor_dict(scored, passes)
-        return self._buffered_inputs[self._step % passes]
+            self._passes = split_tensor_dict(scored, passes)
+        return self._passes[self._step % passes]
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         if self.beta == 0 and not inputs["advantages"].any():
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        loss: torch.Tensor = super()._compute_loss(model, inputs)
-        return loss
+        return super()._compute_loss(model, inputs)  # type: ignore[no-any-return, no-untyped-call]
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """TRL's card describes an upload to its hub; a checkpoint has its manifest."""
