@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 1e-2,
     "checkpoint_every": 2,
     "prompts_per_step": 2,
+    "refills": 1,
     "offline": {"samples": 8, "questions_per_step": 2, "learning_rate": 1e-2, "epochs": 12},
 }
 RECIPE = ["offline", "grpo"]

@@ -10,8 +10,9 @@ Advantage of completion i in its group (GRPO, arXiv 2402.03300, outcome supervis
     A_i =  r_i - mean(r)                       dr_grpo       (Dr. GRPO, arXiv 2503.20783)
 
 over the scored completions of the group; one that could not be judged has A = 0. A group whose
-rewards are all equal has advantages of 0: it teaches nothing and is reported, not replaced
-(`useful_groups`; DAPO's dynamic sampling, arXiv 2503.14476, is not done).
+rewards are all equal has advantages of 0: it teaches nothing. It is reported (`useful_groups`) and,
+up to `refills` times a step, replaced by that of another question (DAPO's dynamic sampling,
+arXiv 2503.14476, section 3.2, bounded).
 
 Loss of a token: -min(q A, clip(q, 1 - epsilon, 1 + epsilon_high) A), where q is the ratio of the
 policy's to the sampling policy's probability. The update is on-policy, one per batch, so q = 1
@@ -40,6 +41,7 @@ from service.jobs.spec import Hyperparameters, JobSpec
 from trainer.batching import Batching
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
+from trainer.refill import Refill
 from trainer.shared_prompt.sampler import sample_groups
 from trainer.shared_prompt.scores import score_batch
 from trainer.whole_checkpoints import WholeCheckpoints
@@ -101,9 +103,17 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
     the metrics are therefore of the groups that teach something.
     """
 
-    def __init__(self, *, recorder: Recorder, keeper: CheckpointKeeper, **given: Any) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        keeper: CheckpointKeeper,
+        refill: Refill | None = None,
+        **given: Any,
+    ) -> None:
         super().__init__(callbacks=[recorder], **given)
-        self.keep_whole(recorder, keeper)
+        self._refill = refill
+        self.keep_whole(recorder, keeper, refill)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any
@@ -149,6 +159,10 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         passes = self.args.steps_per_generation
         if self._step % (passes * self.num_iterations) == 0 or self._buffered_inputs is None:
             scored = self._generate_and_score_completions(generation_batch)
+            if self._refill is not None:
+                scored = self._refill.apply(
+                    scored, self.num_generations, self._generate_and_score_completions
+                )
             self._buffered_inputs = split_tensor_dict(scored, passes)
         return self._buffered_inputs[self._step % passes]
 

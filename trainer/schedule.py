@@ -23,8 +23,13 @@ class Stream:
     def __init__(self, rows: int, seed: int, cursor: int = 0) -> None:
         if rows < 1 or cursor < 0:
             raise ValueError(f"needs rows >= 1 and cursor >= 0, has {rows} and {cursor}")
+        self._rows, self._seed = rows, seed
         self._cursor = cursor
         self._order = islice(_passes(rows, seed), cursor, None)
+
+    def at(self, cursor: int) -> "Stream":
+        """The same stream with another cursor."""
+        return Stream(self._rows, self._seed, cursor)
 
     @property
     def cursor(self) -> int:
