@@ -8,16 +8,31 @@ from typing import Any
 from service.jobs.rundir import RunDir
 from tests.fixtures_trainer import bandit_model, make_run
 
+_PAIRED = {"to": "base", "both": 18, "lost": 2, "won": 16, "neither": 64}
 NUMBERS = {
     "metric": "bird_ex",
-    "policies": [
-        {"name": "base", "checkpoint": None, "right": 20, "judged": 100, "masked": 1},
-        {"name": "grpo", "checkpoint": 3, "right": 34, "judged": 100, "masked": 1},
-    ],
-    "differences": [
-        {"a": "base", "b": "grpo", "both": 18, "only_a": 2, "only_b": 16, "neither": 64}
+    "best": "grpo_step_3",
+    "best_checkpoint": 3,
+    "points": [
+        {
+            "name": "base",
+            "stage": "base",
+            "checkpoint": None,
+            "step": 0,
+            "accuracy": {"bird_ex": {"right": 20, "judged": 100}},
+        },
+        {
+            "name": "grpo_step_3",
+            "stage": "grpo",
+            "checkpoint": 3,
+            "step": 3,
+            "accuracy": {"bird_ex": {"right": 34, "judged": 100}},
+            "to_base": {"bird_ex": _PAIRED},
+            "to_stage_start": {"bird_ex": _PAIRED},
+        },
     ],
 }
+"""As the evaluate stage writes it, less what the report does not read."""
 
 
 def exported_run(folder: Path, **hyperparameters: Any) -> RunDir:

@@ -167,7 +167,7 @@ def test_the_card_tells_numbers_data_recipe_limits_and_hashes(adapter: Path) -> 
     text = (adapter / "README.md").read_text()
     for told in (
         "| `base` | 20.0% | 13.3% to 28.9% | 20 of 100 |",
-        "| `base` | `grpo` | +14.0 | +5.9 to +22.1 | 16, 2 | 0.0013 |",
+        "| `base` | `grpo_step_3` | +14.0 | +5.9 to +22.1 | 16, 2 | 0.0013 |",
         "on `dev.json`, of whose 1 databases 1 were trained on;",
         "3 questions were trained on; left out: `gold_empty` 2.",
         "CC BY-SA 4.0",

@@ -1,7 +1,7 @@
 """Sections of the card on training: the data with what was left out, and every stage's settings."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from trainer.export.card_text import code, table
 from trainer.export.source import Source
 from trainer.report.cost import costs, machine_hours
 from trainer.report.facts import Facts
+from trainer.report.origin import left_out
 
 Settings = dict[str, Any]
 
@@ -79,18 +80,6 @@ def _used(facts: Facts) -> str:
     used = f"{rows[-1].get('rows')} questions were trained on" if rows else "Not told"
     out = ", ".join(f"{code(reason)} {count}" for reason, count in left_out(facts).items())
     return f"{used}; left out: {out or 'none'}."
-
-
-def left_out(facts: Facts) -> dict[str, int]:
-    """Questions by the reason why they were not trained on, as the newest event tells it."""
-    told = [e for e in facts.events if e.get("type") == "data_dropped"]
-    dropped = told[-1].get("data", {}).get("dropped", {}) if told else {}
-    return dict(_counts(dropped))
-
-
-def _counts(dropped: Any) -> Iterator[tuple[str, int]]:
-    if isinstance(dropped, dict):
-        yield from ((str(k), v) for k, v in dropped.items() if isinstance(v, int) and v)
 
 
 def _sha256(path: Path) -> str:

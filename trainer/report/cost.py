@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from service.jobs.spec import Resources, Stage
-from trainer.report.facts import Facts, Row
+from trainer.report.facts import Facts, Row, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,32 @@ def machine_hours(resources: Resources, hours: float) -> str:
 
 def _cost(stage: str, ended: Row, rows: Sequence[Row]) -> StageCost:
     # stages/<stage>.json has the time of the session that ended it, the rows those of all steps.
-    stepping = sum(number(row.get("seconds")) or 0.0 for row in rows)
-    tokens = [found for row in rows if (found := number(row.get("tokens"))) is not None]
-    peaks = [found for row in rows if (found := number(row.get("peak_memory_mb"))) is not None]
-    told = ended.get("numbers")
-    counted = number(told.get("tokens")) if isinstance(told, dict) else None
-    total = max(tokens) if tokens else counted
+    steps = [row for row in rows if "point" not in row]  # Such a row is a measurement, no step.
+    stepping = sum(number(row.get("seconds")) or 0.0 for row in steps)
+    asking, asked_tokens = _asked(ended.get("numbers"))
+    tokens = _most(steps, "tokens") + asked_tokens
     return StageCost(
         stage=stage,
-        steps=len(rows),
-        seconds=max(stepping, number(ended.get("seconds")) or 0.0),
-        tokens=None if total is None else int(total),
-        peak_memory_mb=int(max(peaks)) if peaks else None,
+        steps=len(steps),
+        seconds=max(stepping, asking, number(ended.get("seconds")) or 0.0),
+        tokens=int(tokens) or None,
+        peak_memory_mb=int(_most(steps, "peak_memory_mb")) or None,
     )
+
+
+def _asked(numbers: Any) -> tuple[float, float]:
+    """Seconds and tokens of questions that were asked outside of training steps."""
+    if not isinstance(numbers, dict):
+        return 0.0, 0.0
+    points = rows_of(numbers.get("points"))
+    counts = [point["tokens"] for point in points if isinstance(point.get("tokens"), dict)]
+    tokens = sum(number(count) or 0.0 for told in counts for count in told.values())
+    seconds = sum(number(point.get("seconds")) or 0.0 for point in points)
+    return seconds, tokens + (number(numbers.get("sampled_tokens")) or 0.0)
+
+
+def _most(rows: Sequence[Row], name: str) -> float:
+    return max((found for row in rows if (found := number(row.get(name)))), default=0.0)
 
 
 def number(value: Any) -> float | None:

@@ -86,6 +86,11 @@ def read_lines(path: Path) -> Iterator[Row]:
                 yield row
 
 
+def rows_of(value: Any) -> list[Row]:
+    """The objects of a list; none of anything else."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
 def _manifest(run: RunDir, number: int) -> Path:
     return run.checkpoints_path / f"step_{number}" / "manifest.json"
 

@@ -1,21 +1,18 @@
 """Accuracies that the evaluate stage has measured, and their paired differences.
 
-`stages/evaluate.json` has in `numbers`
-
-    metric       name of the metric, `bird_ex`
-    policies     [{"name", "checkpoint", "right", "judged", "masked"}], the base model first
-    differences  [{"a", "b", "both", "only_a", "only_b", "neither"}], names of policies
-
-Everything else is computed from the counts, by the code of `verisql eval` and `verisql compare`.
+Of `stages/evaluate.json` the counts are read (`points`, each with `accuracy` by metric, `to_base`
+and `to_stage_start`); shares, intervals and tests follow from them by the code of `verisql eval`
+and `verisql compare`. What is not there, or not told in whole, is left out.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from service.text2sql.evaluation.accuracy import wilson
 from service.text2sql.evaluation.mcnemar import exact_p
 from service.text2sql.evaluation.paired import difference, newcombe
+from trainer.report.facts import Row, rows_of
+
+_BEFORE = ("to_stage_start", "to_base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +20,10 @@ class Measured:
     """One policy on dev."""
 
     name: str
+    stage: str
+    checkpoint: int | None
     right: int
     judged: int
-    masked: int = 0
-    checkpoint: int | None = None
 
     @property
     def share(self) -> float | None:
@@ -66,39 +63,45 @@ class Paired:
         return exact_p(self.only_a, self.only_b)
 
 
-def policies(numbers: dict[str, Any]) -> list[Measured]:
-    """Those that are told in whole; what is not is left out."""
-    return [
-        Measured(
-            str(row.get("name")),
-            int(row["right"]),
-            int(row["judged"]),
-            int(row.get("masked") or 0),
-            row.get("checkpoint"),
-        )
-        for row in _rows(numbers.get("policies"))
-        if _counts(row, "right", "judged")
-    ]
-
-
-def differences(numbers: dict[str, Any]) -> list[Paired]:
-    """Those that are told in whole; what is not is left out."""
-    names = ("both", "only_a", "only_b", "neither")
-    return [
-        Paired(str(row.get("a")), str(row.get("b")), *(int(row[name]) for name in names))
-        for row in _rows(numbers.get("differences"))
-        if _counts(row, *names)
-    ]
-
-
-def metric(numbers: dict[str, Any]) -> str:
-    """The metric's name."""
+def metric(numbers: Row) -> str:
+    """The leading metric's name."""
     return str(numbers.get("metric") or "bird_ex")
 
 
-def _rows(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (row for row in value or () if isinstance(row, dict))
+def policies(numbers: Row) -> list[Measured]:
+    """By the leading metric, in the order of training."""
+    found = []
+    for point in rows_of(numbers.get("points")):
+        told = _of(point, "accuracy", metric(numbers))
+        if _are_counts(told, "right", "judged"):
+            about = str(point.get("name")), str(point.get("stage")), point.get("checkpoint")
+            found.append(Measured(*about, told["right"], told["judged"]))
+    return found
 
 
-def _counts(row: dict[str, Any], *names: str) -> bool:
+def differences(numbers: Row) -> list[Paired]:
+    """Each point against the beginning of its stage, then against the base; none twice."""
+    names = ("both", "lost", "won", "neither")
+    found: dict[tuple[str, str], Paired] = {}
+    for point in rows_of(numbers.get("points")):
+        for before in _BEFORE:
+            told = _of(point, before, metric(numbers))
+            if _are_counts(told, *names):
+                pair = str(told.get("to")), str(point.get("name"))
+                found[pair] = Paired(*pair, *(told[name] for name in names))
+    return list(found.values())
+
+
+def best(numbers: Row) -> str | None:
+    """Name of the point that was chosen."""
+    return str(numbers["best"]) if "best" in numbers else None
+
+
+def _of(point: Row, name: str, metric: str) -> Row:
+    by_metric = point.get(name)
+    told = by_metric.get(metric) if isinstance(by_metric, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def _are_counts(row: Row, *names: str) -> bool:
     return all(isinstance(row.get(name), int) and row[name] >= 0 for name in names)
