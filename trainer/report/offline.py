@@ -20,6 +20,7 @@ _TOLD = {
     "trained_completions": "kept completions",
 }
 _STATUSES = 12
+_NONE, _ALL = "none right", "all right"
 
 
 def offline_section(facts: Facts) -> str:
@@ -58,17 +59,24 @@ def _histogram(rates: list[float]) -> str:
     """All wrong and all right apart from the ten bins between them."""
     if not rates:
         return ""
-    counts = Counter("none" if r == 0 else "all" if r == 1 else min(9, int(r * 10)) for r in rates)
-    labels = [("none", "none right"), *((n, f"{n * 10} to {n * 10 + 10} %") for n in range(10))]
+    counts = Counter(map(_bin, rates))
+    between = [f"{n * 10} to {n * 10 + 10} %" for n in range(10)]
     found = [
-        Bar(label, counts[key], 0 if key in ("none", "all") else counts[key])
-        for key, label in [*labels, ("all", "all right")]
+        Bar(label, counts[label], 0 if label in (_NONE, _ALL) else counts[label])
+        for label in (_NONE, *between, _ALL)
     ]
     drawn = bars("rates", "Questions by pass rate of their candidates", found)
     return (
         "<h3>Pass rates</h3><p class='soft'>Questions by the share of their candidates that are "
         f"right. Hatched: no signal for GRPO, since all candidates have one reward.</p>{drawn}"
     )
+
+
+def _bin(rate: float) -> str:
+    if rate in (0, 1):
+        return _ALL if rate else _NONE
+    tenth = min(9, int(rate * 10))
+    return f"{tenth * 10} to {tenth * 10 + 10} %"
 
 
 def _by_template(templates: dict[str, list[float]]) -> str:
