@@ -14,6 +14,8 @@ from service.text2sql.prompt import DEFAULT, Template
 Stage = Literal["select", "offline", "grpo", "evaluate"]
 """The recipe's stages, in the order in which they make sense: arXiv 2509.21459, section 3."""
 
+Integration = Literal["mlflow", "tensorboard", "wandb"]
+
 LossType = Literal["grpo", "dr_grpo", "dapo"]
 
 _NEED_DEV: tuple[Stage, ...] = ("select", "evaluate")
@@ -157,6 +159,10 @@ class Hyperparameters(StrictModel):
     keep_checkpoints: Annotated[
         int | None, Field(ge=1, le=10_000, description="newest ones, beside each stage's last")
     ] = None
+    integrations: Annotated[
+        list[Integration],
+        Field(max_length=3, description="where training metrics go beside metrics.jsonl"),
+    ] = []
     data: DataFilter = DataFilter()
     select: SelectStage = SelectStage()
     offline: OfflineStage = OfflineStage()
