@@ -11,6 +11,7 @@ from trainer.checkpoint import CheckpointKeeper, partial_path, weights_sha256
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
 from trainer.grpo import Grpo, grpo_config, lora_config
+from trainer.integrations import reporting
 from trainer.model import (
     load_config,
     load_policy,
@@ -59,7 +60,12 @@ def _build(context: Context) -> Grpo:
     return Grpo(
         model=model,
         reward_funcs=reward,
-        args=grpo_config(context.request.spec, batching, partial_path(context.run)),
+        args=grpo_config(
+            context.request.spec,
+            batching,
+            partial_path(context.run),
+            **reporting(context.run, context.request, "grpo"),
+        ),
         train_dataset=_ordered(context, data),
         processing_class=tokenizer,
         peft_config=config,
