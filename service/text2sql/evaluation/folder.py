@@ -73,10 +73,10 @@ class RunFolder:
         found = _manifest(path)
         lines = path / QUESTIONS
         if found is None and lines.exists() and lines.stat().st_size:
-            raise InvalidRequest(f"{lines} has no {MANIFEST} beside it; name another --output")
+            raise InvalidRequest(f"{lines} has no {MANIFEST} beside it; name another folder")
         if found and (different := changes(found, self._plan)):
             raise InvalidRequest(
-                f"{path} holds another run: {'; '.join(different)}. Name another --output, or ask "
+                f"{path} holds another run: {'; '.join(different)}. Name another folder, or ask "
                 "as before"
             )
         return found
