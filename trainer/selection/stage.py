@@ -127,12 +127,14 @@ def _check_judged(shares: Sequence[float | None]) -> None:
 
 
 def _tell(context: Context, held: Sequence[Held], left: Sequence[Arm]) -> None:
-    last = held[-1]
+    """What became of the newest round, once."""
+    number, last = len(held), held[-1]
+    told = [e.get("data", {}) for e in context.run.events() if e.get("type") == "select_round"]
+    if any(data.get("round") == number for data in told):
+        return
     questions = max(map(len, last.outcomes.values()))
     names = "; ".join(
-        f"{arm.label} {accuracy(last.outcomes[arm.number]).share or 0:.1%}" for arm in left
+        f"{arm.label}: {accuracy(last.outcomes[arm.number]).share or 0:.1%}" for arm in left
     )
-    message = (
-        f"round {len(held)}: {len(last.outcomes)} arms on {questions} questions, on go {names}"
-    )
-    context.run.append_event("info", "select_round", message, kept=list(last.kept))
+    message = f"round {number}, {len(last.outcomes)} arms on {questions} questions; kept: {names}"
+    context.run.append_event("info", "select_round", message, round=number, kept=list(last.kept))
