@@ -259,6 +259,14 @@ def test_a_damaged_database_leaves_out_its_own_questions_alone(tmp_path: Path, t
     assert [o.masked for o in found.outcomes] == [False, False, True]
 
 
+def test_a_context_without_room_for_a_prompt_is_refused(tmp_path: Path, tiny: Path) -> None:
+    with (
+        dev_context(tmp_path, tiny, max_completion_tokens=2048) as context,
+        pytest.raises(InvalidRequest, match="no room for a prompt"),
+    ):
+        evaluate_policy(context, context.policy, "base", Knows(lambda n: True))
+
+
 # The whole stage
 
 

@@ -247,7 +247,7 @@ def test_the_picture_shows_every_arm_and_round(context: Context) -> None:
     arms = [group for group in root.iter(f"{space}g") if "opacity" in group.attrib]
     assert [group.attrib["opacity"] for group in arms] == ["1", "0.45", "0.45", "0.45"]
     text = " ".join(root.itertext())
-    assert "round 2: 2 arms, 20 questions" in text
+    assert "2 arms \u00d7 20" in text
     assert "chosen" in text
     table = json.loads((folder / "table.json").read_text())
     assert table["arms"] == result.numbers["arms"]

@@ -1,6 +1,6 @@
 """What is measured: a model and all that decides what it is asked and how it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from service.text2sql.prompt import Budget, Template
 from trainer.checkpoint import weights_sha256
 from trainer.context import Policy
 from trainer.dataset import CountTokens
-from trainer.model import load_config, load_tokenizer, token_counter
+from trainer.model import load_config, load_tokenizer, prompt_limit, token_counter
 
 _COUNTS_KEPT = 4096
 
@@ -46,10 +46,13 @@ def subject_of(
 ) -> Subject:
     """The policy with the weights of that checkpoint, greedy unless a temperature is given.
 
-    Raises ModelUnavailable for a folder without a model.
+    Raises ModelUnavailable for a folder without a model, InvalidRequest where `max_tokens` leaves
+    no room for a prompt.
     """
     tokenizer = load_tokenizer(policy.base_model_path)
-    context = getattr(load_config(policy.base_model_path), "max_position_embeddings", None)
+    config = load_config(policy.base_model_path)
+    prompt_limit(config, settings)
+    context = getattr(config, "max_position_embeddings", None)
     most = settings.max_completion_tokens
     return Subject(
         model={
@@ -71,7 +74,7 @@ def _sha256(folder: Path) -> str:
     return weights_sha256(folder)
 
 
-def _text_counter(tokenizer: Any) -> Any:
+def _text_counter(tokenizer: Any) -> Callable[[str], int]:
     @lru_cache(maxsize=_COUNTS_KEPT)
     def count(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -14,10 +14,14 @@ from service.pages.texts import cut, visible
 _WIDTH, _LEFT, _RIGHT, _TOP, _PLOT, _LINE = 720, 56, 24, 14, 260, 20
 _DRAWN = 12
 """Arms: those that went farthest; the table has all."""
-_COLOURS = ("#b3402a", "#2a6fb3", "#3b7d3a", "#8a5aa8", "#a87b1c", "#2b8a8a")
-_LONGEST_LABEL = 80
-_APART = 9.0
-"""Between the whiskers of one round."""
+_COLOURS = (
+    "#b3402a", "#2a6fb3", "#3b7d3a", "#8a5aa8", "#a87b1c", "#2b8a8a",
+    "#c2547f", "#5b6b7b", "#7a8f23", "#4b4fb0", "#8c5a3c", "#d07a1f",
+)  # fmt: skip
+"""One for each arm that is drawn."""
+_LONGEST_LABEL, _LONGEST_MODEL = 104, 30  # characters
+_APART, _SPREAD = 9.0, 0.7
+"""Between the whiskers of one round, and the most of a round's width that they take."""
 
 Table = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -36,9 +40,9 @@ def figure(table: Table) -> str:
 def _svg(table: Table, attributes: str, *, paper: bool) -> str:
     rows = _drawn(table)
     scale = _Scale(rows, len(table["rounds"]))
-    height = _TOP + _PLOT + 44 + _LINE * (len(rows) + 1)
+    height = _TOP + _PLOT + 58 + _LINE * (len(rows) + 1)
     back = f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>' if paper else ""
-    arms = "".join(_arm(row, n, len(rows), scale, table) for n, row in enumerate(rows))
+    arms = "".join(_arm(row, n, scale, table) for n, row in enumerate(rows))
     return (
         f'<svg {attributes} viewBox="0 0 {_WIDTH} {height}" role="img" font-size="13">'
         f"<title>Selection by successive halving</title><desc>{_told(rows)}</desc>{back}"
@@ -53,10 +57,14 @@ class _Scale:
         ends = [end for row in rows for one in row["rounds"] for end in one["interval_95"] or ()]
         self.low = int(min(ends, default=0) * 10) / 10
         self.high = min(1.0, int(max(ends, default=1) * 10 + 1) / 10)
-        self._rounds = rounds
+        self._width = (_WIDTH - _LEFT - _RIGHT) / rounds
+        self._apart = min(_APART, _SPREAD * self._width / len(rows))
+        self._middle = (len(rows) - 1) / 2
 
-    def x(self, place: int) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (place + 0.5) / self._rounds
+    def x(self, place: int, arm: float | None = None) -> float:
+        """Of a round's middle, or of the arm's whisker in it."""
+        shift = 0.0 if arm is None else (arm - self._middle) * self._apart
+        return _LEFT + self._width * (place + 0.5) + shift
 
     def y(self, share: float) -> float:
         return _TOP + _PLOT * (1 - (share - self.low) / (self.high - self.low))
@@ -81,15 +89,19 @@ def _grid(scale: _Scale, table: Table) -> str:
         for share in shares
     )
     return levels + "".join(
-        f'<text x="{scale.x(n):.1f}" y="{_TOP + _PLOT + 24}" text-anchor="middle">round {n + 1}: '
-        f"{one['arms']} arms, {one['questions']} questions</text>"
+        _centred(scale.x(n), 20, f"round {n + 1}")
+        + _centred(scale.x(n), 38, f"{one['arms']} arms \u00d7 {one['questions']}")
         for n, one in enumerate(table["rounds"])
     )
 
 
-def _arm(row: Row, place: int, count: int, scale: _Scale, table: Table) -> str:
-    shift = (place - (count - 1) / 2) * _APART
-    found = [(scale.x(n) + shift, one) for n, one in enumerate(row["rounds"]) if one["judged"]]
+def _centred(x: float, below: int, text: str) -> str:
+    y = _TOP + _PLOT + below
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{text}</text>'
+
+
+def _arm(row: Row, place: int, scale: _Scale, table: Table) -> str:
+    found = [(scale.x(n, place), one) for n, one in enumerate(row["rounds"]) if one["judged"]]
     if not found:
         return ""
     points = [(x, scale.y(one["share"])) for x, one in found]
@@ -114,7 +126,7 @@ def _cross(x: float, y: float) -> str:
 
 
 def _legend(rows: Sequence[Row], table: Table) -> str:
-    top = _TOP + _PLOT + 56
+    top = _TOP + _PLOT + 70
     lines = "".join(
         f'<rect x="{_LEFT}" y="{top + n * _LINE - 9}" width="10" height="10" '
         f'fill="{_COLOURS[n % len(_COLOURS)]}"/><text x="{_LEFT + 18}" y="{top + n * _LINE}">'
@@ -128,10 +140,12 @@ def _legend(rows: Sequence[Row], table: Table) -> str:
 
 
 def _label(row: Row, table: Table) -> str:
-    name = f"{row['base_model']}, {row['template']}, temperature {row['temperature']:g}"
+    """The result first: where there is too little room, the end is cut."""
+    model = cut(visible(row["base_model"]), _LONGEST_MODEL)
     won = row["number"] == table["winner"]
-    end = "chosen" if won else f"dropped in round {row['dropped_in_round']}"
-    return f"{cut(visible(name), _LONGEST_LABEL)}: {_share(row)}, {end}"
+    end = "chosen" if won else f"out in round {row['dropped_in_round']}"
+    label = f"{_share(row)}, {end}: {model}, {row['template']}, temperature {row['temperature']:g}"
+    return cut(label, _LONGEST_LABEL)
 
 
 def _share(row: Row) -> str:
