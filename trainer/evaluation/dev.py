@@ -9,12 +9,13 @@ from service.errors import InvalidRequest
 from service.jobs.spec import RunRequest
 from service.text2sql.evaluation.choose import Placed, of_databases, stratified
 from service.text2sql.evaluation.manifest import Plan
+from service.text2sql.layouts import question_files
 from service.text2sql.questions import Question, read_questions
 
 
 @dataclass(frozen=True, slots=True)
 class Dev:
-    """A file of questions."""
+    """The questions of a file, or of a folder's dev split."""
 
     path: Path
     sha256: str
@@ -40,7 +41,10 @@ class Dev:
 
 
 def read_dev(request: RunRequest, stage: str) -> Dev:
-    """The job's dev_data; raises InvalidRequest where there is none, or it holds no questions."""
+    """The job's dev_data; raises InvalidRequest where there is none, or it holds no questions.
+
+    That nothing of it is trained on is checked when a run begins (trainer.questions).
+    """
     path = request.dev_data_path
     if path is None:
         raise InvalidRequest(
@@ -48,4 +52,13 @@ def read_dev(request: RunRequest, stage: str) -> Dev:
             "leave the stage out of the recipe",
             param="dev_data",
         )
-    return Dev(path, hashlib.sha256(path.read_bytes()).hexdigest(), read_questions(path))
+    questions = read_questions(path, "dev")
+    return Dev(path, _sha256(question_files(path, "dev")), questions)
+
+
+def _sha256(files: list[Path]) -> str:
+    """Of the one file, or of the digests of several."""
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    )

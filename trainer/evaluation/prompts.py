@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.errors import DatabaseUnusable, TooLarge, UnknownDatabase, VeriSQLError
-from service.text2sql.prompt import Budget, Prompt, Template, build_prompt
+from service.text2sql.context import Sources
+from service.text2sql.prompt import Budget, Prompt, Template
 from service.text2sql.questions import Question
 from service.text2sql.schema import SchemaCache
 from service.text2sql.values.index import ValueIndexes
 from service.text2sql.values.match import ValueMatch
 from trainer.verifier_thread import VerifierThread
+
+_SCHEMAS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ class Prompts:
 
     def __init__(self, verifier: VerifierThread, indexes: ValueIndexes | None) -> None:
         self._verifier = verifier
-        self._schemas = SchemaCache(size=256)
         self._indexes = indexes
+        schemas = SchemaCache(_SCHEMAS_KEPT)
+        self._sources = Sources(verifier.executor, verifier.registry, schemas, indexes)
 
     def build(
         self, questions: Sequence[Question], template: Template, budget: Budget | None
@@ -58,21 +62,6 @@ class Prompts:
             return error
 
     async def _built(self, asked: Question, template: Template, budget: Budget | None) -> Built:
-        executor = self._verifier.executor
-        database, sha256 = await self._verifier.registry.look(asked.db_id)
-        schema = await self._schemas.get(executor, database, sha256)
-        if not schema.tables:
-            raise DatabaseUnusable(f"database {asked.db_id!r} has no tables", param="db_id")
-        values: list[ValueMatch] = []
-        if self._indexes:
-            text = f"{asked.question}\n{asked.evidence}"
-            values = await self._indexes.find(executor, database, sha256, schema, text)
-        prompt = build_prompt(
-            schema,
-            asked.question,
-            asked.evidence,
-            template=template,
-            values=values,
-            budget=budget,
-        )
-        return Built(prompt, tuple(values))
+        context = await self._sources.context(asked.db_id, asked.question, asked.evidence)
+        prompt = context.prompt(asked.question, asked.evidence, template, budget=budget)
+        return Built(prompt, context.values)
