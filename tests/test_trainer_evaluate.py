@@ -219,6 +219,13 @@ def test_questions_are_drawn_by_the_seed_with_each_difficulty_in_its_share(
     assert found.manifest["questions"]["selection"] == {"sample": 6, "sample_seed": 0}
 
 
+def test_the_dev_split_of_a_folder_is_asked(context: Context, tmp_path: Path) -> None:
+    request = context.request.model_copy(update={"dev_data_path": tmp_path})
+    here = replace(context, request=request)
+    found = evaluate_policy(here, context.policy, "base", Knows(lambda n: True))
+    assert len(found.outcomes) == 20
+
+
 def _with_row(tmp_path: Path, **row: str) -> None:
     path = tmp_path / "dev.json"
     rows = json.loads(path.read_text())

@@ -59,6 +59,6 @@ def read_dev(request: RunRequest, stage: str) -> Dev:
 def _sha256(files: list[Path]) -> str:
     """Of the one file, or of the digests of several."""
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    )
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
