@@ -44,7 +44,6 @@ class ServedModel:
     adapter: str | None = None
     """The adapter that is part of the weights, as name@revision."""
 
-
     @property
     def told(self) -> str:
         """Which model it is, for a person."""
