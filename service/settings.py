@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         Field(description="Counts tokens for an engine URL: a model here or a `tokenizer.json`."),
     ] = None
     model: Annotated[
-        str, Field(description="A known model's name, a local folder, or a hub id at a revision.")
+        str, Field(description="A known or tuned model, a local folder, or a hub id at a revision.")
     ] = DEFAULT_MODEL
     max_model_len: Annotated[
         int, Field(ge=512, le=1_048_576, description="Prompt plus completion, tokens.")

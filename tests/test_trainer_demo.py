@@ -9,11 +9,10 @@ import pytest
 from service.demo import questions_path
 from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
+from tests.tiny_demo_trainer import RIGHT
 from trainer.demo.__main__ import main
 from trainer.demo.data import digest, split_data
 from trainer.demo.preset import MODEL, demo_spec
-from tests.tiny_demo_trainer import RIGHT
-
 
 
 def _command(act: str) -> list[str]:
@@ -63,7 +62,9 @@ def test_one_database_is_split_by_question_and_says_so() -> None:
 def test_several_databases_are_split_by_database(tmp_path: Path) -> None:
     split = split_data(_write(tmp_path / "train.json", "aaaabbbbccccdddd"), 200)
     train, dev = ({q.db_id for q in side} for side in (split.train, split.dev))
-    assert train and dev and not train & dev
+    assert train
+    assert dev
+    assert not train & dev
     assert len(split.train) + len(split.dev) == 16
     assert split.said == f"{len(dev)} databases that were never trained on"
 

@@ -147,7 +147,7 @@ def test_an_adapter_that_changed_is_refused(tmp_path: Path) -> None:
     _, shipped, models = tuned_model(tmp_path)
     with (shipped / NAME / "adapter_config.json").open("a") as file:
         file.write("\n")
-    with pytest.raises(ModelUnavailable, match="has SHA-256 [0-9a-f]{64}, must be"):
+    with pytest.raises(ModelUnavailable, match=r"has SHA-256 [0-9a-f]{64}, must be"):
         resolve_model(NAME, models, _silent, shipped=shipped)
 
 

@@ -1,7 +1,7 @@
 """Behaves like a trainer whose recipe ends with an evaluation, in milliseconds.
 
-python -m tests.tiny_demo_trainer ACT --run-dir DIR: `succeed`, `fail`, `die`, or `once`, which stops as
-if by a signal the first time and succeeds the second.
+python -m tests.tiny_demo_trainer ACT --run-dir DIR: `succeed`, `fail`, `die`, or `once`, which
+stops as if by a signal the first time and succeeds the second.
 """
 
 import json

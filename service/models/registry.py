@@ -1,7 +1,8 @@
 """From a model's name to a local folder with safetensors, tokenizer and config.
 
 A name is a known model's (catalogue.py), that of a tuned one which this package carries (tuned.py),
-a local folder, or `org/name@commit` of the Hugging Face hub. Sources in this order, and the first that has the weights wins:
+a local folder, or `org/name@commit` of the Hugging Face hub. Sources in this order, and the first
+that has the weights wins:
 
     1. the models folder, so that a choice once made stays
     2. the user's own folder
