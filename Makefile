@@ -27,12 +27,16 @@ UV_ON_CPU = pyproject.toml --extra engine-cpu --extra train --extra dev --extra 
 UV_NOT_LOCKED_YET = -c requirements.lock \
 	$$(sed -n 's/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
+# What `make rlvr-demo` trains on (BIRD's layout; empty is the demo database), and a run for each seed.
+DATA ?=
+SEEDS ?= 0
+
 # Where `make bench` writes its figures, and where it keeps 1.5 GB of databases.
 RESULTS ?= bench/results
 BENCH_DATABASES ?= $(HOME)/.verisql/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-core lint format lock openapi model eval bench clean
+.PHONY: help setup serve test test-core lint format lock openapi model eval rlvr-demo bench clean
 
 help: ## list the recipes
 	@echo "make RECIPE, where RECIPE is one of"
@@ -100,6 +104,9 @@ model: setup ## fetch and convert the model of VERISQL_MODEL without serving it
 
 eval: setup ## accuracy on the demo questions (needs `make serve` in another terminal)
 	@$(BIN)/verisql eval
+
+rlvr-demo: setup ## train the 135M model by the recipe (about 2 hours a seed; DATA=folder SEEDS="0 1 2")
+	@exec $(BIN)/python -m trainer.demo --seeds "$(SEEDS)" $(if $(DATA),--data "$(DATA)")
 
 bench: setup ## what the figures come from: start, throughput, attacks, soak, /generate (an hour)
 	@$(BIN)/python -m bench.startup --engine off

@@ -25,7 +25,8 @@ def run(settings: Settings) -> None:
     listener = _listen(settings)
     if settings.engine == "local":
         say(f"model {settings.model}")
-        resolve_model(settings.model, settings.models_path, say)
+        model = resolve_model(settings.model, settings.models_path, say)
+        say(f"model {model.told} at {model.revision}, prompts {settings.template}")
     host, port = listener.getsockname()[:2]
     app = create_app(settings, say=say, address=f"http://{host}:{port}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import SettingsError, UnsupportedValue
+from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
+from service.models.catalogue import DEFAULT_MODEL
+from service.models.tuned import default_template
 from service.sandbox.limits import Limits
 from service.text2sql.policy import Policy
 from service.text2sql.prompt import DEFAULT, Template
@@ -111,8 +113,8 @@ class Settings(BaseSettings):
         Field(description="Counts tokens for an engine URL: a model here or a `tokenizer.json`."),
     ] = None
     model: Annotated[
-        str, Field(description="A known model's name, a local folder, or a hub id at a revision.")
-    ] = "qwen2.5-coder-0.5b-instruct"
+        str, Field(description="A known or tuned model, a local folder, or a hub id at a revision.")
+    ] = DEFAULT_MODEL
     max_model_len: Annotated[
         int, Field(ge=512, le=1_048_576, description="Prompt plus completion, tokens.")
     ] = 4096
@@ -164,8 +166,9 @@ class Settings(BaseSettings):
     ] = 8000
 
     prompt_template: Annotated[
-        str, Field(description="How schema and question are written (prompts.md).")
-    ] = str(DEFAULT)
+        str | None,
+        Field(description="How schema and question are written; default: as the model knows it."),
+    ] = None
 
     store_url: Annotated[
         str | None,
@@ -281,9 +284,18 @@ class Settings(BaseSettings):
 
     @property
     def template(self) -> Template:
-        """The template of prompts; raises ValueError."""
+        """The template of prompts, by default the one that the model was trained with.
+
+        A server behind a URL serves some other model unless VERISQL_MODEL names one. Raises
+        ValueError.
+        """
         try:
-            return Template.parse(self.prompt_template)
+            if self.prompt_template is not None:
+                return Template.parse(self.prompt_template)
+            ours = self.engine == "local" or "model" in self.model_fields_set
+            return default_template(self.model) if ours else DEFAULT
+        except ModelUnavailable as error:
+            raise ValueError(f"{PREFIX}MODEL={self.model}: {error}") from error
         except UnsupportedValue as error:
             raise ValueError(f"{PREFIX}PROMPT_TEMPLATE: {error}") from error
 

@@ -16,7 +16,8 @@ def show_answer(answer: dict[str, Any]) -> None:
         return
     sql = answer["sql"] or answer["sqlite_sql"] or "-- no SQL in the answer"
     console.print(Syntax(sql, "sql", word_wrap=True))
-    for line in filter(None, [answer["explanation"], _votes(answer), *answer["warnings"]]):
+    told = [answer["explanation"], _votes(answer), *answer["warnings"], _model(answer)]
+    for line in filter(None, told):
         console.print(line, style="dim", markup=False)
     if not answer["result"]:
         for error in dict.fromkeys(c["error"] for c in answer["candidates"] if c["error"]):
@@ -36,6 +37,18 @@ def _votes(answer: dict[str, Any]) -> str | None:
     votes = max(candidate["votes"] for candidate in answer["candidates"])
     sure = f"confidence {answer['confidence']:.2f}, {answer['confidence_basis']}"
     return f"{votes} of {len(answer['candidates'])} candidates agree ({sure})."
+
+
+def _model(answer: dict[str, Any]) -> str | None:
+    """Which model answered; None where people did."""
+    model = answer.get("model") or {}
+    if answer["verified"] or not model.get("name"):
+        return None
+    name, _, revision = (model.get("adapter") or "").rpartition("@")
+    if not name:
+        return f"Answered by {model['name']}."
+    beside = "" if name == model["name"] else f"{name} "
+    return f"Answered by {model['name']} (tuned: adapter {beside}{revision})."
 
 
 def show_verdicts(answer: dict[str, Any]) -> None:

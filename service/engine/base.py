@@ -28,11 +28,17 @@ class EngineModel:
     name: str
     revision: str | None = None
     adapter: str | None = None
+    """As name@revision; one of the model's own name is part of the model's weights."""
+
+    @property
+    def merged(self) -> bool:
+        """Whether the adapter is part of the weights."""
+        return self.adapter is not None and self.adapter.rpartition("@")[0] == self.name
 
     @property
     def served_name(self) -> str:
-        """What a request calls it: an adapter has a name of its own."""
-        return self.adapter or self.name
+        """What a request calls it: an adapter beside the weights has a name of its own."""
+        return self.name if self.adapter is None or self.merged else self.adapter
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,12 +88,13 @@ class LocalEngine:
     @property
     def model(self) -> EngineModel:
         """The model that is, or will be, served."""
-        return EngineModel(self._served.name, self._served.revision)
+        return EngineModel(self._served.name, self._served.revision, self._served.adapter)
 
     @property
     def served(self) -> tuple[str, ...]:
-        """The base model and the adapters that it holds."""
-        return (self._served.name, *self._adapters.held)
+        """The base model, by its adapter's name too if it has one, and the adapters it holds."""
+        own = (self._served.name, self._served.adapter)
+        return (*filter(None, own), *self._adapters.held)
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -173,7 +174,7 @@ class LocalEngine:
 
     def _named(self, name: str | None) -> EngineModel:
         base = self.model
-        if name in (None, base.name):
+        if name in (None, base.name, base.adapter):
             return base
         if name not in self._adapters.held:
             raise unknown_model(name, self.served)
@@ -219,7 +220,7 @@ class LocalEngine:
             await self._wait_until_ready(process, client)
             self._start_s = time.monotonic() - began
             self._client = client
-            self._set("ready", f"{self._served.name} answers on {process.url}")
+            self._set("ready", f"{self._served.told} answers on {process.url}")
             await self._watch(process, client)
         finally:
             self._client = None

@@ -1,4 +1,7 @@
-"""`python -m service.models [NAME] [--models-dir DIR]`: prepare a model, progress on screen."""
+"""`python -m service.models [NAME] [--models-dir DIR]`: prepare a model, progress on screen.
+
+Standard output gets the model's folder, and nothing else.
+"""
 
 import argparse
 import signal
@@ -11,7 +14,7 @@ from service.settings import load_settings
 
 
 def main() -> int:
-    """Fetch and convert one model; 0, or 1 with the reason on standard error."""
+    """Fetch, convert and merge one model; 0, or 1 with the reason on standard error."""
     settings = load_settings()
     parser = argparse.ArgumentParser(prog="python -m service.models", description=__doc__)
     parser.add_argument("name", nargs="?", help="default: VERISQL_MODEL, if the engine is local")
@@ -23,7 +26,8 @@ def main() -> int:
         _say(f"VERISQL_ENGINE={settings.engine}: none is needed here")
         return 0
     model = resolve_model(args.name or settings.model, args.models_dir, _say)
-    _say(f"{model.name} at {model.revision}: {model.path}")
+    _say(f"{model.told} at {model.revision}: {model.path}")
+    sys.stdout.write(f"{model.path}\n")
     return 0
 
 

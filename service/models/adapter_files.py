@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import AdapterRejected
-from service.models.catalogue import KNOWN
+from service.models.catalogue import KNOWN, TUNED
 from service.models.registry import ServedModel
 from service.models.tensors import BadTensors, Tensor, outsized, read_header
 
@@ -81,6 +81,17 @@ def revision_of(folder: Path) -> str:
     return total.hexdigest()
 
 
+def other_base(said: str, base: ServedModel) -> str | None:
+    """The known model that an adapter names as its base, where that is another than `base`.
+
+    A folder's name says little, then the shapes decide.
+    """
+    hub_ids = {known.hub_id.lower(): name for name, known in KNOWN.items()}
+    named = hub_ids.get(said.split("@")[0].lower(), Path(said).name.split("@")[0].lower())
+    both_known = {named, base.name} <= {*KNOWN, *TUNED}
+    return named if both_known and named != base.name else None
+
+
 def _config(folder: Path) -> dict[str, Any]:
     for name in (CONFIG, WEIGHTS):
         if (folder / name).is_symlink() or not (folder / name).is_file():
@@ -118,12 +129,11 @@ def _check_config(folder: Path, config: Mapping[str, Any], max_rank: int) -> int
 
 
 def _check_base(folder: Path, given: str, base: ServedModel) -> None:
-    """Raise AdapterRejected for another known model; a path says little, the shapes decide then."""
-    hub_ids = {known.hub_id.lower(): name for name, known in KNOWN.items()}
-    said = Path(given).name.split("@")[0].lower()
-    named = hub_ids.get(given.split("@")[0].lower(), said)
-    if named in KNOWN and base.name in KNOWN and named != base.name:
-        raise _wrong(folder, f"it was trained on {named}, and {base.name} is served")
+    if named := other_base(given, base):
+        raise _wrong(
+            folder,
+            f"it was trained on {named}, and {base.name} is served (VERISQL_MODEL chooses)",
+        )
 
 
 def _check_tensors(

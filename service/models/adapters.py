@@ -19,8 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import Conflict, InvalidRequest, TooLarge, UnknownModel
-from service.models.adapter_files import CANARY, CONFIG, WEIGHTS, check_adapter, revision_of
+from service.models.adapter_files import (
+    CANARY,
+    CONFIG,
+    WEIGHTS,
+    check_adapter,
+    other_base,
+    revision_of,
+)
 from service.models.atomic import replace_file, sync, unwritable
+from service.models.catalogue import TUNED
 from service.models.registry import ServedModel
 
 BASE = "base"
@@ -152,6 +160,11 @@ class AdapterStore:
             return False
         return now == adapter.revision
 
+    def unfit(self, adapter: AdapterModel) -> str | None:
+        """Why it cannot be used with the model that is served now; None if nothing speaks so."""
+        other = other_base(adapter.base, self._base) if self._base else None
+        return f"was trained on {other}" if other else None
+
     def remove(self, adapter: AdapterModel) -> None:
         """Forget it and delete our copy."""
         self._known.pop(adapter.name, None)
@@ -177,10 +190,11 @@ class AdapterStore:
 
     def _check_name(self, name: str) -> None:
         base = self._base.name if self._base else ""
-        if not NAME.fullmatch(name) or name in (*_RESERVED, base):
+        taken = list(dict.fromkeys([*_RESERVED, *TUNED, *filter(None, [base])]))
+        if not NAME.fullmatch(name) or name in taken:
             raise InvalidRequest(
                 f"name {name[:100]!r} must be 1 to 63 of a-z, 0-9, '.', '_', '-', begin with a "
-                f"letter or digit, and be none of {', '.join(filter(None, (*_RESERVED, base)))}",
+                f"letter or digit, and be none of {', '.join(taken)}",
                 param="name",
             )
 

@@ -66,3 +66,12 @@ QWEN_CODER_05B = KnownModel(
 )
 
 KNOWN: dict[str, KnownModel] = {m.name: m for m in (QWEN_CODER_05B, SMOLLM2_135M)}
+
+TUNED: dict[str, str] = {
+    "verisql-qwen2.5-coder-0.5b": QWEN_CODER_05B.name,
+    "verisql-smollm2-135m": SMOLLM2_135M.name,
+}
+"""Models that this package carries as adapters, each with its base; tuned.py finds their files."""
+
+DEFAULT_MODEL = QWEN_CODER_05B.name
+"""Of VERISQL_MODEL."""

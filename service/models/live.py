@@ -53,20 +53,32 @@ class LiveModels:
         """The live model: name@revision or `base`."""
         return self._front.live or BASE
 
+    @property
+    def merged(self) -> str | None:
+        """The adapter that is part of the base model's weights, as name@revision."""
+        base = self._engine.model
+        return base.adapter if base else None
+
     async def restore(self) -> None:
         """Before the engine starts: what was live last shall be live again, if it is unchanged."""
         await asyncio.to_thread(self._store.open)
         self._choice = choice = self._store.choice()
         for name in (choice.previous, choice.live):
             adapter = self._store.find(name) if name else None
-            if adapter and await self._store.intact(adapter):
+            unfit = await self._unfit(adapter)
+            if adapter and not unfit:
                 self._engine.hold_adapter(adapter.served_name, self._store.folder(adapter))
                 self._touch(adapter.served_name)
                 if name == choice.live:
                     self._front.switch(name)
             elif name and name == choice.live:
-                self.problem = f"{name} was live, and its files are gone or changed: base answers"
+                self.problem = f"{name} was live, and {unfit}: base answers"
                 self._say(self.problem)
+
+    async def _unfit(self, adapter: AdapterModel | None) -> str | None:
+        if adapter is None or not await self._store.intact(adapter):
+            return "its files are gone or changed"
+        return self._store.unfit(adapter)
 
     async def register(
         self,

@@ -48,7 +48,7 @@ class LiveEngine:
     def model(self) -> EngineModel | None:
         """The live model; None while the base is unknown."""
         base = self._engine.model
-        return base and replace(base, adapter=self.live)
+        return replace(base, adapter=self.live) if base and self.live else base
 
     async def start(self) -> None:
         """Begin to start and return at once."""

