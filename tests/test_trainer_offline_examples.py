@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainer.offline.candidates import Candidate, Candidates, read_candidates
-from trainer.offline.examples import merged, preference, rejection, weighted
+from trainer.offline.examples import merged, preference, rejection, weighted, with_gold
 
 PROMPT = [1, 2, 3]
 
@@ -73,6 +73,15 @@ def test_a_preference_has_as_many_rejected_as_chosen() -> None:
     assert texts(example.completions) == ["a", "b", "x", "y"]
     assert example.weights == [1, 1, -1, -1]
     assert preference(candidates(("a", 1)), PROMPT, 4) is None
+
+
+def test_the_gold_is_learned_from_beside_what_was_found_or_alone() -> None:
+    found = rejection(candidates(("a", 1)), PROMPT, 4)
+    both = with_gold(found, "1", PROMPT, [ord("g")])
+    assert (texts(both.completions), both.weights) == (["a", "g"], [1.0, 1.0])
+    assert with_gold(found, "1", PROMPT, [ord("a")]) == found
+    alone = with_gold(None, "1", PROMPT, [ord("g")])
+    assert texts(alone.completions) == ["g"]
 
 
 def test_candidates_of_several_templates_are_one_group() -> None:

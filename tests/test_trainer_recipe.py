@@ -84,3 +84,9 @@ def test_consensus_needs_no_gold_that_is_right(bandit: Path, tmp_path: Path) -> 
     chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"labels": "consensus"}}
     run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
     assert train(run).state == "succeeded"
+
+
+def test_where_nothing_is_right_the_gold_is_a_start(bandit: Path, tmp_path: Path) -> None:
+    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 1}}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
+    assert train(run).state == "succeeded"

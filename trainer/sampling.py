@@ -70,6 +70,11 @@ class Sampler:
         ids: list[int] = encoded["input_ids"]
         return ids
 
+    def encode_answer(self, sql: str) -> list[int]:
+        """Token ids of a statement as an answer to a prompt, with its end."""
+        ids: list[int] = self._tokenizer.encode(f"```sql\n{sql}\n```", add_special_tokens=False)
+        return [*ids, self._tokenizer.eos_token_id]
+
     def _written(self, sampled: Sampled) -> Written:
         text = self._tokenizer.decode(sampled.tokens, skip_special_tokens=True)
         finished = sampled.tokens[-1] in self._stops

@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from service.errors import UnsupportedValue
@@ -112,6 +119,26 @@ class OfflineStage(StrictModel):
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
     max_steps: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     dpo_beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+
+    @model_validator(mode="after")
+    def _possible(self) -> "OfflineStage":
+        if self.objective == "rejection":
+            return self
+        if self.train_on_gold:
+            raise PydanticCustomError(
+                "gold_objective",
+                "train_on_gold goes with objective 'rejection' alone: a gold was not sampled, and "
+                "{objective} needs the probabilities of the sampling",
+                {"objective": self.objective},
+            )
+        if len(self.templates) > 1:
+            raise PydanticCustomError(
+                "template_objective",
+                "several templates go with objective 'rejection' alone: {objective} compares with "
+                "the probabilities under the prompt that is trained on",
+                {"objective": self.objective},
+            )
+        return self
 
     @property
     def needs_gold(self) -> bool:

@@ -1,7 +1,7 @@
 """From scored candidates to what is trained on: distinct completions with their weights."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, pstdev
 
 from trainer.offline.candidates import Candidate, Candidates
@@ -62,6 +62,22 @@ def preference(found: Candidates, prompt: list[int], most: int) -> Example | Non
         return None
     chosen = [(c, 1.0) for c in right[:size]] + [(c, -1.0) for c in wrong[:size]]
     return _example(found, prompt, chosen)
+
+
+def with_gold(
+    example: Example | None, question_id: str, prompt: list[int], gold: list[int]
+) -> Example:
+    """The example with the gold's tokens among what is learned from, weight 1; `logps` are none."""
+    if example is None:
+        return Example(question_id, prompt, [gold], [1.0], [[]])
+    if gold in example.completions:
+        return example
+    return replace(
+        example,
+        completions=[*example.completions, gold],
+        weights=[*example.weights, 1.0],
+        logps=[*example.logps, []],
+    )
 
 
 def merged(found: Iterable[Candidates]) -> list[Candidates]:

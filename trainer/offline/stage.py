@@ -19,7 +19,7 @@ from trainer.integrations import reporting
 from trainer.model import load_config, load_policy, load_tokenizer, prompt_limit, token_counter
 from trainer.offline.candidates import Asking, Candidate, Candidates, collect, read_candidates
 from trainer.offline.consensus import agreed
-from trainer.offline.examples import Example, merged, preference, rejection, weighted
+from trainer.offline.examples import Example, merged, preference, rejection, weighted, with_gold
 from trainer.offline.objectives import Objective, PreferenceLoss, WeightedLoss, rejection_loss
 from trainer.offline.trainer import OfflineTrainer, as_dataset, describe_offline, offline_arguments
 from trainer.progress import Recorder
@@ -120,9 +120,12 @@ def _examples(
     by_id = {one.question_id: one for one in found}
     examples = []
     for row in data.rows:
-        group = by_id.get(row.question_id)
-        prompt = sampler.encode(row.prompt)
-        if group and (example := make(group, prompt, chosen.completions_per_question)):
+        prompt, group = sampler.encode(row.prompt), by_id.get(row.question_id)
+        example = make(group, prompt, chosen.completions_per_question) if group else None
+        if chosen.train_on_gold:
+            gold = sampler.encode_answer(row.gold_sql[0])
+            example = with_gold(example, row.question_id, prompt, gold)
+        if example:
             examples.append(example)
     if not examples:
         raise NoTrainingRows(
