@@ -3,6 +3,7 @@
     RunFailed
       NoTrainingRows       no_training_rows      every question was left out
       TrainingDiverged     training_diverged     loss or gradient is no number any more
+      ModelUnsupported     model_unsupported     its prompts cannot be shared among completions
 
 These are never answers to a request: they end up in status.json and so in the job's `error`.
 """
@@ -31,3 +32,9 @@ class TrainingDiverged(RunFailed):
     """Loss or gradient became infinite or undefined; the last checkpoint is from before."""
 
     code = "training_diverged"
+
+
+class ModelUnsupported(RunFailed):
+    """The model's attention is of a kind that trainer/shared_prompt would get wrong."""
+
+    code = "model_unsupported"
