@@ -64,7 +64,7 @@ class Decoding:
         near = query @ own_key.transpose(2, 3)
         scores = torch.cat([self._slots.gathered(far), near], -1)
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        far, near = weights.split([far.shape[-1], near.shape[-1]], -1)
+        far, near = weights[..., : far.shape[-1]], weights[..., far.shape[-1] :]
         out = self._slots.gathered(self._slots.spread(far) @ prompt_value) + near @ own_value
         return out.reshape(rows, 1, heads, size)
 

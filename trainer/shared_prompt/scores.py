@@ -103,6 +103,7 @@ def _example(model: Any, prompts: Sequence[Tokens]) -> list[Example]:
     found = list[Example]()
     for prompt in prompts:
         texts = [list(prompt[:1]), list(prompt[1:]), list(prompt[:2])]
-        parts = score_group(model, prompt, texts)[0].cpu().split([len(t) for t in texts])
+        logps = score_group(model, prompt, texts)[0].cpu()
+        parts = torch.split(logps, [len(t) for t in texts])
         found += [Example(prompt, t, p.tolist()) for t, p in zip(texts, parts, strict=True)]
     return found

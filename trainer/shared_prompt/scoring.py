@@ -55,13 +55,14 @@ class Scoring:
         near = self._padded(query) @ self._padded(key[:, None, at:]).transpose(3, 4)
         near = near + _causal(near)
         scores = torch.cat([far, self._flat(near)], -1)
-        far, near = _weights(scores, dropout).split([at, self._shape[1]], -1)
+        weights = _weights(scores, dropout)
+        far, near = weights[..., :at], weights[..., at:]
         own = self._padded(near) @ self._padded(value[:, None, at:])
         return _times(far, value[:, :at]) + self._flat(own)
 
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
         """(KV heads, times, T, d) to (KV heads, times, completions, longest, d)."""
-        return x.index_select(2, self._places).unflatten(2, self._shape)
+        return x.index_select(2, self._places).view(*x.shape[:2], *self._shape, x.shape[3])
 
     def _flat(self, x: torch.Tensor) -> torch.Tensor:
         """The way back."""
@@ -77,7 +78,7 @@ def _prompt(
 
 def _times(x: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
     """(KV heads, times, n, d) by (KV heads, d, m), which all `times` heads of a KV head share."""
-    return (x.flatten(1, 2) @ shared).unflatten(1, x.shape[1:3])
+    return (x.flatten(1, 2) @ shared).view(*x.shape[:3], shared.shape[2])
 
 
 def _weights(scores: torch.Tensor, dropout: float) -> torch.Tensor:

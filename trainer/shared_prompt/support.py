@@ -12,10 +12,12 @@ from trainer.shared_prompt.attend import bare_model, evaluating
 from trainer.shared_prompt.pack import Tokens
 
 _PROMPTS = ((3, 1, 4, 1, 5, 9, 2), (2, 7, 1))
-"""Of different lengths; any tokens that the smallest vocabulary has, modulo its size."""
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_ROUGH = 0.3
-"""In nats, for 16-bit numbers: rounding alone is a tenth of it, a wrong position several nats."""
+"""Of different lengths, in elevenths of the vocabulary: the first tokens of one are often special
+tokens, whose improbable neighbours no two implementations of bf16 attention agree on."""
+_ALLOWED = 0.4
+"""Mean difference in nats with 16-bit numbers. A 135M Llama has 0.02 to 0.08 between right ones, 1
+to 5 where a completion's positions are off by two or it sees two tokens of another."""
+_ALLOWED_PRECISE = 1e-3
 
 _tried: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
@@ -67,27 +69,31 @@ def _check_layers(config: Any) -> None:
 
 
 def _prompts(config: Any) -> list[list[int]]:
-    return [[token % config.vocab_size for token in prompt] for prompt in _PROMPTS]
+    return [[part * config.vocab_size // 11 for part in prompt] for prompt in _PROMPTS]
 
 
 def _compare(model: Any, what: str, examples: Sequence[Example]) -> None:
-    dtype = next(model.parameters()).dtype
-    allowed = _ROUGH if torch.is_autocast_enabled("cpu") else _TOLERANCE.get(dtype, _ROUGH)
-    for one in examples:
-        usual = _ordinary(model, one.prompt, one.tokens)
-        off = float((torch.tensor(one.logps) - usual).abs().max())
-        if not off <= allowed:
-            raise ModelUnsupported(
-                f"{what} with a shared prompt is wrong for a model of type "
-                f"{bare_model(model).config.model_type}: log-probabilities differ by {off:.3g} "
-                f"from those of the ordinary computation (at most {allowed:g} is rounding)",
-                param="base_model",
-            )
+    usual = torch.cat([_ordinary(model, one.prompt, one.tokens) for one in examples])
+    found = torch.tensor([logp for one in examples for logp in one.logps])
+    off, allowed = float((found - usual).abs().mean()), _allowed(model)
+    if not off <= allowed:
+        raise ModelUnsupported(
+            f"{what} with a shared prompt is wrong for a model of type "
+            f"{bare_model(model).config.model_type}: log-probabilities differ by {off:.3g} on the "
+            f"mean from those of the ordinary computation (at most {allowed:g} is rounding)",
+            param="base_model",
+        )
+
+
+def _allowed(model: Any) -> float:
+    device = next(model.parameters()).device.type
+    rough = {p.dtype for p in model.parameters()} & {torch.bfloat16, torch.float16}
+    return _ALLOWED if rough or torch.is_autocast_enabled(device) else _ALLOWED_PRECISE
 
 
 def _ordinary(model: Any, prompt: Tokens, tokens: Tokens) -> torch.Tensor:
     """(tokens,): each token's log-probability, with the prompt before them in one row."""
     ids = torch.tensor([[*prompt, *tokens]], device=next(model.parameters()).device)
-    logits = model(input_ids=ids, use_cache=False).logits[0].float()
+    logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0].float()
     logps = logits[len(prompt) - 1 : -1].log_softmax(-1)
     return logps.gather(-1, ids[0, len(prompt) :, None])[:, 0].cpu()
