@@ -6,6 +6,7 @@
       TrainingDiverged     training_diverged     loss or gradient is no number any more
       IntegrationMissing   integration_missing   MLflow, TensorBoard or W&B is not installed
       ExportRefused        export_refused        no such checkpoint, or a folder in the way
+      ModelUnsupported     model_unsupported     its prompts cannot be shared among completions
 
 These are never answers to a request: they end up in status.json and so in the job's `error`.
 """
@@ -52,3 +53,9 @@ class ExportRefused(RunFailed):
     """What was asked for cannot be made from that run, or would overwrite a folder."""
 
     code = "export_refused"
+
+
+class ModelUnsupported(RunFailed):
+    """The model's attention is of a kind that trainer/shared_prompt would get wrong."""
+
+    code = "model_unsupported"

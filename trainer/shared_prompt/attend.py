@@ -1,23 +1,23 @@
-"""Attention for sampling: keys and values of a prompt are kept once for all its completions."""
+"""The door into a model's attention: layers hand queries, keys and values to an object of ours."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.parallel import DistributedDataParallel
 from transformers import AttentionInterface
+
+from trainer.errors import ModelUnsupported
 
 NAME = "verisql_shared_prompt"
 
-KeysValues = tuple[torch.Tensor, torch.Tensor]
+_HARMLESS = {"position_ids", "use_cache", "is_causal", "return_dict", "output_attentions"}
+"""What layers pass on and attention may ignore. All else changes it: soft-capping, sinks, ..."""
 
 
-class Reading:
-    """Collects the keys and values of prompts while they are read, layer by layer."""
-
-    def __init__(self) -> None:
-        self.layers: list[KeysValues] = []
-        """Each (prompts, KV heads, longest, head size)."""
+class Attention(Protocol):
+    """What takes the place of a model's attention for one or more forward passes."""
 
     def attend(
         self,
@@ -25,140 +25,94 @@ class Reading:
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
+        *,
         scaling: float,
+        dropout: float,
     ) -> torch.Tensor:
-        """Plain causal attention: padding is on the right, where no real token looks."""
-        self.layers.append((key, value))
-        grouped = query.shape[1] != key.shape[1]
-        out = scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
-        )
-        return out.transpose(1, 2)
+        """Query (B, heads, n, size), key and value (B, KV heads, n, size) to (B, n, heads, size).
+
+        `dropout` is the probability of leaving an attention weight out.
+        """
 
 
-class Decoding:
-    """Keys and values while completions are written: one row is one completion.
+class Counted:
+    """One forward pass: its attention, and how many layers asked for it."""
 
-    Rows of a group are neighbours, and each group has at most `group_size` of them.
+    def __init__(self, attention: Attention) -> None:
+        self.attention = attention
+        self.layers = 0
+
+
+def bare_model(model: Any) -> Any:
+    """The transformers model inside wrappers; an adapter's layers stand in it where they belong."""
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def hidden_states(
+    model: Any, ids: torch.Tensor, positions: torch.Tensor, attention: Attention
+) -> torch.Tensor:
+    """(B, n, hidden) of tokens (B, n) at positions (B or 1, n), before the head.
+
+    To be called within `replaced`. Raises ModelUnsupported if a layer did not ask `attention`.
     """
+    with counted(model, attention) as through:
+        out = bare_model(model).base_model(
+            input_ids=ids, position_ids=positions, use_cache=False, shared_prompt=through
+        )
+    hidden: torch.Tensor = out.last_hidden_state
+    return hidden
 
-    def __init__(
-        self, prompts: list[KeysValues], lengths: torch.Tensor, own: list[KeysValues]
-    ) -> None:
-        self.group_size = 0
-        self._prompts = prompts
-        self._own = own
-        self._lengths = lengths
-        self._written = 0
 
-    @classmethod
-    def after(
-        cls, read: Sequence[Reading], lengths: torch.Tensor, group_size: int, max_tokens: int
-    ) -> "Decoding":
-        """The state after prompts were read, shortest first, in the batches of `read`."""
-        longest = int(lengths.max())
-        prompts = [
-            _joined([r.layers[n] for r in read], longest) for n in range(len(read[0].layers))
-        ]
-        rows = len(lengths) * group_size
-        own = [
-            tuple(x.new_zeros(rows, x.shape[1], max_tokens, x.shape[3]) for x in layer)
-            for layer in prompts
-        ]
-        state = cls(prompts, lengths, own)  # type: ignore[arg-type]
-        state.group_size = group_size
-        state._place(torch.arange(rows, device=lengths.device) // group_size)
-        return state
-
-    @property
-    def rows(self) -> int:
-        """Completions that are being written."""
-        return len(self._group)
-
-    def next_positions(self) -> torch.Tensor:
-        """(rows,): the position of the token that is read next; call it once a token."""
-        self._written += 1
-        return self._lengths[self._group] + self._written - 1
-
-    def keep(self, kept: torch.Tensor) -> None:
-        """Drop the rows where `kept` is False, and the prompts that none is left of."""
-        self._own = [(k[kept], v[kept]) for k, v in self._own]
-        group = self._group[kept]
-        left, group = torch.unique(group, return_inverse=True)
-        if len(left) < len(self._lengths):
-            self._lengths = self._lengths[left]
-            longest = int(self._lengths.max())
-            self._prompts = [(k[left, :, :longest], v[left, :, :longest]) for k, v in self._prompts]
-        self._place(group)
-
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scaling: float,
-    ) -> torch.Tensor:
-        """Each row's one query against its prompt and its own earlier tokens."""
-        own_key, own_value = self._own[layer]
-        now = self._written
-        own_key[:, :, now - 1] = key[:, :, 0]
-        own_value[:, :, now - 1] = value[:, :, 0]
-        prompt_key, prompt_value = self._prompts[layer]
-        rows, heads, _, size = query.shape
-        kv_heads = key.shape[1]
-        query = query.view(rows, kv_heads, heads // kv_heads, size) * scaling
-        far = self._gathered(self._spread(query) @ prompt_key.transpose(2, 3) + self._mask)
-        near = query @ own_key[:, :, :now].transpose(2, 3)
-        weights = torch.cat([far, near], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
-        far, near = weights[..., : far.shape[-1]], weights[..., far.shape[-1] :]
-        out = self._gathered(self._spread(far) @ prompt_value) + near @ own_value[:, :, :now]
-        return out.reshape(rows, 1, heads, size)
-
-    def _place(self, group: torch.Tensor) -> None:
-        """Give every row a slot of its group: slots are (groups, most rows of any group)."""
-        self._group = group
-        counts = torch.bincount(group)
-        starts = counts.cumsum(0) - counts
-        place = torch.arange(len(group), device=group.device) - starts[group]
-        self._width = int(counts.max())
-        self._slot = group * self._width + place
-        self._full = len(group) == len(counts) * self._width
-        key = self._prompts[0][0]
-        hidden = torch.arange(key.shape[2], device=group.device) >= self._lengths[:, None]
-        mask = torch.zeros(hidden.shape, dtype=key.dtype, device=group.device)
-        self._mask = mask.masked_fill_(hidden, torch.finfo(key.dtype).min)[:, None, None]
-
-    def _spread(self, x: torch.Tensor) -> torch.Tensor:
-        """(rows, KV heads, n, d) to (groups, KV heads, width * n, d)."""
-        groups, (_, heads, n, d) = len(self._lengths), x.shape
-        if not self._full:
-            slots = x.new_zeros(groups * self._width, heads, n, d)
-            slots[self._slot] = x
-            x = slots
-        return (
-            x.view(groups, self._width, heads, n, d)
-            .transpose(1, 2)
-            .reshape(groups, heads, self._width * n, d)
+@contextmanager
+def counted(model: Any, attention: Attention) -> Iterator[Counted]:
+    """What to pass to the model as `shared_prompt`; every layer must have asked it by the end."""
+    through = Counted(attention)
+    config = bare_model(model).config
+    try:
+        yield through
+    except TypeError as error:
+        if "shared_prompt" not in str(error):
+            raise
+        raise _unsupported(config, "does not pass arguments down to its attention") from error
+    if through.layers != config.num_hidden_layers:
+        raise _unsupported(
+            config,
+            f"{through.layers} of its {config.num_hidden_layers} layers use transformers' "
+            "AttentionInterface",
         )
 
-    def _gathered(self, x: torch.Tensor) -> torch.Tensor:
-        """The way back."""
-        groups, heads, wide, d = x.shape
-        n = wide // self._width
-        x = (
-            x.view(groups, heads, self._width, n, d)
-            .transpose(1, 2)
-            .reshape(groups * self._width, heads, n, d)
-        )
-        return x if self._full else x[self._slot]
+
+@contextmanager
+def replaced(model: Any) -> Iterator[None]:
+    """Attention is what `shared_prompt` says; model and flags are as before afterwards."""
+    bare = bare_model(model)
+    usual = bare.config._attn_implementation
+    bare.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        bare.set_attn_implementation(usual)
 
 
-def _joined(parts: Sequence[KeysValues], longest: int) -> KeysValues:
-    def padded(x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.pad(x, (0, 0, 0, longest - x.shape[2]))
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """No dropout and no checkpointing of activations; each module's own mode is put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
-    return torch.cat([padded(k) for k, _ in parts]), torch.cat([padded(v) for _, v in parts])
+
+def _unsupported(config: Any, why: str) -> ModelUnsupported:
+    return ModelUnsupported(
+        f"a prompt cannot be shared in a model of type {config.model_type}: {why}",
+        param="base_model",
+    )
 
 
 def _attend(
@@ -168,11 +122,22 @@ def _attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    scaling: float,
-    shared_prompt: Reading | Decoding,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    shared_prompt: Counted | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
-    return shared_prompt.attend(module.layer_idx, query, key, value, scaling), None
+    if shared_prompt is None:
+        raise _unsupported(module.config, "does not pass arguments down to its attention")
+    unknown = [name for name, given in rest.items() if given is not None and name not in _HARMLESS]
+    if unknown:
+        raise _unsupported(module.config, f"its attention has {', '.join(unknown)}")
+    shared_prompt.layers += 1
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    attended = shared_prompt.attention.attend(
+        module.layer_idx, query, key, value, scaling=scaling, dropout=dropout
+    )
+    return attended, None
 
 
 AttentionInterface.register(NAME, _attend)

@@ -1,29 +1,22 @@
 """Sampling whole groups: the prompt is read once, its completions are decoded side by side."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from trainer.shared_prompt.attend import NAME, Decoding, Reading
+from service.errors import InvalidRequest
+from trainer.shared_prompt.attend import bare_model, evaluating, hidden_states, replaced
+from trainer.shared_prompt.decoding import Decoding
+from trainer.shared_prompt.drafts import Drafts, Sampled, draw
 from trainer.shared_prompt.pack import Tokens
+from trainer.shared_prompt.reading import Reading, joined
+from trainer.shared_prompt.support import Example, on_first_use
+
+__all__ = ["Sampled", "sample_groups"]
 
 _TOKENS_AT_ONCE = 2048
 """Of prompts in one forward pass."""
-_SHRINK = 0.9
-"""Rows are moved together once fewer than this share of them is still being written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """One completion."""
-
-    tokens: list[int]
-    """With the token that ended it, if one did."""
-    logps: list[float]
-    """Of each token, in the distribution it was drawn from."""
 
 
 @torch.no_grad()
@@ -39,33 +32,37 @@ def sample_groups(
     """`group_size` completions for each prompt, drawn at `temperature` without top-k or top-p.
 
     Temperature 0 takes the most probable token. A completion ends with one of `stops` or after
-    `max_tokens` tokens.
+    `max_tokens` tokens. Raises InvalidRequest for an empty prompt or a count below 1,
+    ModelUnsupported for a model that it would be wrong with.
     """
+    _check(prompts, group_size, max_tokens, temperature)
+    if not prompts:
+        return []
+    on_first_use(model, "sampling", _example)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    with _attention(model):
-        reading, logits = _read(model, [prompts[i] for i in order], max_tokens, group_size)
-        written = _write(model, reading, logits, max_tokens, temperature, stops)
-    groups: list[list[Sampled]] = [[] for _ in prompts]
+    with evaluating(model), replaced(model):
+        state, logits = _read(model, [prompts[i] for i in order], group_size)
+        drafts = Drafts(state.rows, max_tokens, stops, logits.device)
+        _write(model, state, logits, drafts, temperature)
+    written, groups = drafts.completions(), dict[int, list[Sampled]]()
     for number, place in enumerate(order):
         groups[place] = written[number * group_size : (number + 1) * group_size]
-    return groups
+    return [groups[place] for place in range(len(prompts))]
 
 
-def _read(
-    model: Any, prompts: Sequence[Tokens], max_tokens: int, group_size: int
-) -> tuple[Decoding, torch.Tensor]:
-    """Keys and values of all prompts, and the logits (prompts, vocabulary) after each."""
+def _read(model: Any, prompts: Sequence[Tokens], group_size: int) -> tuple[Decoding, torch.Tensor]:
+    """Keys and values of all prompts, and the logits (rows, vocabulary) after each."""
     read, last = [], []
     for some in _batches(prompts):
-        longest = max(map(len, some))
+        reading, longest = Reading(), max(map(len, some))
         ids = torch.tensor([[*p, *[0] * (longest - len(p))] for p in some], device=model.device)
-        reading = Reading()
-        ends = torch.tensor([len(p) - 1 for p in some], device=model.device)
-        hidden = _hidden(model, ids, torch.arange(longest, device=model.device)[None], reading)
-        last.append(_head(model)(hidden[torch.arange(len(some)), ends]).float())
+        positions = torch.arange(longest, device=model.device)[None]
+        hidden = hidden_states(model, ids, positions, reading)
+        last.append(_logits(model, hidden[range(len(some)), [len(p) - 1 for p in some]]))
         read.append(reading)
     lengths = torch.tensor([len(p) for p in prompts], device=model.device)
-    return Decoding.after(read, lengths, group_size, max_tokens), torch.cat(last)
+    logits = torch.cat(last).repeat_interleave(group_size, dim=0)
+    return Decoding(joined(read), lengths, group_size), logits
 
 
 def _batches(prompts: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
@@ -78,81 +75,40 @@ def _batches(prompts: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
 
 
 def _write(
-    model: Any,
-    state: Decoding,
-    logits: torch.Tensor,
-    max_tokens: int,
-    temperature: float,
-    stops: Sequence[int],
-) -> list[Sampled]:
-    rows = state.rows
-    logits = logits.repeat_interleave(state.group_size, dim=0)
-    tokens = torch.zeros(rows, max_tokens, dtype=torch.long, device=logits.device)
-    logps = torch.zeros(rows, max_tokens, device=logits.device)
-    lengths = torch.full((rows,), max_tokens, device=logits.device)
-    ends = torch.tensor(list(stops), device=logits.device)
-    alive = torch.arange(rows, device=logits.device)  # Which completion a row of `state` is.
-    done = torch.zeros(rows, dtype=torch.bool, device=logits.device)  # By row of `state`.
-    for place in range(max_tokens):
-        drawn, drawn_logps = _draw(logits, temperature)
-        going = alive[~done]
-        tokens[going, place], logps[going, place] = drawn[~done], drawn_logps[~done]
-        ended = torch.isin(drawn, ends) & ~done
-        lengths[alive[ended]] = place + 1
-        done |= ended
-        if done.all() or place + 1 == max_tokens:
-            break
-        if (~done).sum() < _SHRINK * len(done):
-            drawn, alive = drawn[~done], alive[~done]
-            state.keep(~done)
-            done = torch.zeros_like(alive, dtype=torch.bool)
-        hidden = _hidden(model, drawn[:, None], state.next_positions()[:, None], state)
-        logits = _head(model)(hidden[:, 0]).float()
+    model: Any, state: Decoding, logits: torch.Tensor, drafts: Drafts, temperature: float
+) -> None:
+    while True:
+        tokens, logps = draw(logits, temperature)
+        drafts.add(tokens, logps)
+        if drafts.finished:
+            return
+        kept = drafts.drop_ended()
+        if kept is not None:
+            tokens = tokens[kept]
+            state.keep(kept)
+        hidden = hidden_states(model, tokens[:, None], state.next_positions()[:, None], state)
+        logits = _logits(model, hidden[:, 0])
+
+
+def _logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = bare_model(model).get_output_embeddings()(hidden)
+    return logits.float()
+
+
+def _example(model: Any, prompts: Sequence[Tokens]) -> list[Example]:
+    groups = sample_groups(model, prompts, group_size=2, max_tokens=4, temperature=0, stops=())
     return [
-        Sampled(tokens[i, :n].tolist(), logps[i, :n].tolist())
-        for i, n in enumerate(lengths.tolist())
+        Example(prompt, one.tokens, one.logps)
+        for prompt, group in zip(prompts, groups, strict=True)
+        for one in group
     ]
 
 
-def _draw(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A token for each row and its log-probability; one random number a row."""
-    if temperature == 0:
-        chosen = logits.argmax(-1, keepdim=True)
-        return chosen[:, 0], (logits.gather(-1, chosen) - logits.logsumexp(-1, keepdim=True))[:, 0]
-    logits = logits / temperature
-    logits -= logits.amax(-1, keepdim=True)
-    cumulative = logits.exp().cumsum_(-1)
-    total = cumulative[:, -1:]
-    # Rounding may leave the last sum a little short of its parts: never past the end.
-    threshold = torch.rand_like(total) * total
-    chosen = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=logits.shape[1] - 1)
-    return chosen[:, 0], (logits.gather(-1, chosen) - total.log())[:, 0]
-
-
-def _hidden(model: Any, ids: torch.Tensor, positions: torch.Tensor, state: Any) -> torch.Tensor:
-    body = _bare(model).model
-    out = body(input_ids=ids, position_ids=positions, use_cache=False, shared_prompt=state)
-    hidden: torch.Tensor = out.last_hidden_state
-    return hidden
-
-
-def _head(model: Any) -> Any:
-    return _bare(model).get_output_embeddings()
-
-
-def _bare(model: Any) -> Any:
-    # An adapter wraps the base model's modules where they stand.
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-@contextmanager
-def _attention(model: Any) -> Iterator[None]:
-    bare = _bare(model)
-    usual, training = bare.config._attn_implementation, model.training
-    bare.set_attn_implementation(NAME)
-    model.eval()
-    try:
-        yield
-    finally:
-        bare.set_attn_implementation(usual)
-        model.train(training)
+def _check(prompts: Sequence[Tokens], group_size: int, max_tokens: int, temperature: float) -> None:
+    if not all(prompts):
+        raise InvalidRequest("a prompt is empty: at least one token is needed", param="prompts")
+    for name, value in {"group_size": group_size, "max_tokens": max_tokens}.items():
+        if value < 1:
+            raise InvalidRequest(f"{name}={value} must be at least 1", param=name)
+    if temperature < 0:
+        raise InvalidRequest(f"temperature={temperature} must not be negative", param="temperature")

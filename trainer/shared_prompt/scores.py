@@ -5,7 +5,11 @@ from typing import Any
 
 import torch
 
-from trainer.shared_prompt.pack import Tokens, pack
+from service.errors import InvalidRequest
+from trainer.shared_prompt.attend import bare_model, counted, replaced
+from trainer.shared_prompt.pack import Packed, Tokens, pack
+from trainer.shared_prompt.scoring import Scoring
+from trainer.shared_prompt.support import Example, on_first_use
 
 Scores = tuple[torch.Tensor, torch.Tensor]
 
@@ -16,20 +20,15 @@ def score_group(
     """Log-probability (with gradients) and entropy in nats of each token of each completion.
 
     Two fp32 tensors (T,), completion after completion. The distribution is the one that was sampled
-    from: the logits divided by the temperature.
+    from: the logits divided by the temperature. Raises InvalidRequest for an empty prompt,
+    ModelUnsupported for a model that it would be wrong with.
     """
-    packed = pack(prompt, completions, model.device)
-    # The dtype's largest negative number, not -inf, as transformers' own masks have it.
-    hidden = torch.finfo(model.dtype).min
-    mask = torch.zeros(packed.visible.shape, dtype=model.dtype, device=model.device)
-    out = model(
-        input_ids=packed.tokens,
-        attention_mask=mask.masked_fill_(~packed.visible, hidden),
-        position_ids=packed.positions,
-        logits_to_keep=packed.predictors,
-        use_cache=False,
-    )
-    return _scores(out.logits[0].float() / temperature, packed.targets)
+    if not prompt:
+        raise InvalidRequest("the prompt is empty: at least one token is needed", param="prompt")
+    on_first_use(model, "scoring", _example)
+    packed = pack(prompt, completions, next(model.parameters()).device)
+    logits = _logits(model, packed, len(prompt), [len(c) for c in completions])
+    return _scores(logits.float() / temperature, packed.targets)
 
 
 def score_batch(
@@ -54,6 +53,29 @@ def score_batch(
     return zeros.masked_scatter(kept, logps), zeros.masked_scatter(kept, entropies)
 
 
+def _logits(model: Any, packed: Packed, prompt: int, completions: Sequence[int]) -> torch.Tensor:
+    """(T, vocabulary): what predicts each completion token."""
+    given: dict[str, Any] = {
+        "input_ids": packed.tokens,
+        "position_ids": packed.positions,
+        "logits_to_keep": packed.predictors,
+        "use_cache": False,
+    }
+    if not any(completions) or _checkpoints(model):
+        mask = packed.mask(next(model.parameters()).dtype)
+        logits: torch.Tensor = model(attention_mask=mask, **given).logits[0]
+        return logits
+    blocks = Scoring(prompt, completions, packed.tokens.device)
+    with replaced(model), counted(model, blocks) as through:
+        logits = model(shared_prompt=through, **given).logits[0]
+    return logits
+
+
+def _checkpoints(model: Any) -> bool:
+    # Activations are then computed again in the backward pass, where attention is the usual one.
+    return bool(bare_model(model).is_gradient_checkpointing and model.training)
+
+
 def _groups(
     prompts: Sequence[list[int]], completions: Sequence[list[int]]
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
@@ -75,3 +97,13 @@ def _scores(logits: torch.Tensor, targets: torch.Tensor) -> Scores:
         probabilities = (logits - log_total[:, None]).exp()
         entropies = log_total - (probabilities * logits).sum(-1)
     return logps, entropies
+
+
+def _example(model: Any, prompts: Sequence[Tokens]) -> list[Example]:
+    found = list[Example]()
+    for prompt in prompts:
+        texts = [list(prompt[:1]), list(prompt[1:]), list(prompt[:2])]
+        logps = score_group(model, prompt, texts)[0].cpu()
+        parts = torch.split(logps, [len(t) for t in texts])
+        found += [Example(prompt, t, p.tolist()) for t, p in zip(texts, parts, strict=True)]
+    return found
