@@ -11,7 +11,8 @@ from service.errors import InvalidRequest, NoDiskSpace, TooLarge, UnknownDataset
 from service.jobs import datasets
 from service.jobs.checks import Machine, check_disk, check_installed, check_resources
 from service.jobs.datasets import dataset_db_ids, find_dataset
-from service.jobs.spec import JobSpec, Resources
+from service.jobs.resources import Resources
+from service.jobs.spec import JobSpec
 
 LAPTOP = Machine(cpus=2, memory_gb=16.0, gpus=0)
 ROW = {"db_id": "shop", "question": "How many?", "SQL": "SELECT 1"}
