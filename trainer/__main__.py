@@ -20,7 +20,7 @@ from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
 from service.jobs.rundir import RunDir, RunError, RunState, RunStatus
 from service.jobs.spec import RunRequest
 from trainer.allocator import keep_freed_memory
-from trainer.checkpoint import partial_path
+from trainer.checkpoint import partial_path, rewind
 from trainer.errors import RunFailed
 from trainer.lock import hold_lock
 from trainer.stopping import Stopper, StopRequested
@@ -67,13 +67,15 @@ def _run(run: RunDir, stopper: Stopper) -> int:
 
 def _train(run: RunDir, stopper: Stopper) -> None:
     request = _read_request(run)
-    step = max(run.checkpoints(), default=0)
-    run.write_status(RunStatus(state="starting", step=step, max_steps=request.spec.max_steps))
+    step = rewind(run)
+    most = max(step, request.spec.max_steps)
+    stage = request.spec.recipe[0]
+    run.write_status(RunStatus(state="starting", stage=stage, step=step, max_steps=most))
     keep_freed_memory()
     # Imported here: torch takes seconds, a misspelt job should not.
-    from trainer.stage import run_grpo
+    from trainer.recipe import run_recipe
 
-    run_grpo(run, request, stopper)
+    run_recipe(run, request, stopper)
 
 
 def _read_request(run: RunDir) -> RunRequest:

@@ -21,32 +21,52 @@ peft's model card, a form with nothing filled in (manifest.json says what this i
 
 
 class CheckpointKeeper:
-    """Turns what was written under a temporary name into a checkpoint."""
+    """Turns what was written under a temporary name into a checkpoint.
 
-    def __init__(self, run: RunDir, about: dict[str, Any]) -> None:
+    Steps are counted from the stage's beginning; checkpoints are numbered through all stages, so
+    `offset` is what earlier stages did. Only the newest `keep` of the stage stay, if that is given.
+    """
+
+    def __init__(
+        self, run: RunDir, about: dict[str, Any], *, offset: int = 0, keep: int | None = None
+    ) -> None:
         self._run = run
         self._about = about
+        self._offset = offset
+        self._keep = keep
 
     def has(self, step: int) -> bool:
-        """True if that step has a complete checkpoint; step 0 is the base model and needs none."""
-        return step in (0, *self._run.checkpoints())
+        """True if that step has a complete checkpoint; step 0 is what the stage began with."""
+        return step == 0 or self._offset + step in self._run.checkpoints()
 
     def publish(self, written: Path, step: int, metrics: dict[str, Any]) -> Path:
         """Complete a written folder with its manifest and rename it to `step_N`.
 
         The files are on disk before the name is: not even a power cut leaves half a checkpoint.
         """
+        number = self._offset + step
         for name in _UNWANTED:
             (written / name).unlink(missing_ok=True)
-        manifest = {"step": step, "created_at": time.time(), **self._about, "metrics": metrics}
+        manifest = {"step": number, "created_at": time.time(), **self._about, "metrics": metrics}
         (written / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         for path in [*written.rglob("*"), written]:
             _sync(path)
-        published = self._run.checkpoints_path / f"step_{step}"
+        published = self._run.checkpoints_path / f"step_{number}"
         written.rename(published)
         _sync(self._run.checkpoints_path)
-        self._run.append_event("info", "checkpoint", f"checkpoint of step {step}", step=step)
+        self._run.append_event("info", "checkpoint", f"checkpoint of step {number}", step=number)
+        self._prune()
         return published
+
+    def _prune(self) -> None:
+        if self._keep is None:
+            return
+        ours = sorted(n for n in self._run.checkpoints() if n > self._offset)
+        for number in ours[: -self._keep]:
+            old = self._run.checkpoints_path / f"step_{number}"
+            # Under another name first: a checkpoint is complete or absent, also while it goes.
+            gone = old.rename(partial_path(self._run) / f"gone_{number}")
+            shutil.rmtree(gone)
 
 
 def partial_path(run: RunDir) -> Path:

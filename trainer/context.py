@@ -9,8 +9,12 @@ from pydantic import BaseModel
 from service.jobs.rundir import RunDir
 from service.jobs.spec import Hyperparameters, RunRequest, Stage
 from service.text2sql.prompt import Template
+from service.text2sql.values.index import ValueIndexes
 from trainer.stopping import Stopper
 from trainer.verifier_thread import VerifierThread
+
+_PATIENCE_S = 600.0
+"""Prompts must not depend on how fast an index is made."""
 
 
 class Policy(BaseModel):
@@ -66,6 +70,13 @@ class Context:
         """Folder of the policy's checkpoint; None is the base model."""
         number = self.policy.checkpoint
         return None if number is None else self.run.checkpoints_path / f"step_{number}"
+
+    def value_indexes(self) -> ValueIndexes | None:
+        """What finds the values that questions name; None where the prompts go without."""
+        if not self.settings.values:
+            return None
+        home = self.request.values_path or self.run.path / "values"
+        return ValueIndexes(home, home, wait_s=_PATIENCE_S)
 
     def folder(self, stage: Stage) -> Path:
         """Where a stage keeps its own files; made if it is not there."""

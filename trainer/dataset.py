@@ -12,6 +12,8 @@ from service.text2sql.prompt import DEFAULT, Prompt, Template, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import Schema, read_schema
 from service.text2sql.types import VerifyReport, VerifyTask
+from service.text2sql.values.index import ValueIndexes
+from service.text2sql.values.match import ValueMatch
 from trainer.errors import NoTrainingRows
 from trainer.verifier_thread import VerifierThread
 
@@ -51,6 +53,8 @@ def prepare(
     count_tokens: CountTokens,
     max_prompt_tokens: int,
     template: Template = DEFAULT,
+    *,
+    values: ValueIndexes | None = None,
 ) -> Prepared:
     """Rows in the order of the questions; raises NoTrainingRows if none is left.
 
@@ -65,10 +69,11 @@ def prepare(
     prepared.dropped["unknown_database"] = len(questions) - len(known)
     sound = list(_sound(known, verifier, prepared.dropped))
     schemas = verifier.run(_schemas(sorted({q.db_id for q in sound}), verifier))
+    found = verifier.run(_values(sound, schemas, verifier, values))
     templates = template.shorter()
-    for question in sound:
+    for question, named in zip(sound, found, strict=True):
         schema = schemas[question.db_id]
-        fitting = _fitting(schema, question, templates, count_tokens, max_prompt_tokens)
+        fitting = _fitting(schema, question, named, templates, count_tokens, max_prompt_tokens)
         if fitting is None:
             prepared.dropped["prompt_too_long"] += 1
             continue
@@ -132,13 +137,16 @@ def _gold_fault(report: VerifyReport) -> str | None:
 def _fitting(
     schema: Schema,
     question: Question,
+    values: Sequence[ValueMatch],
     templates: Sequence[Template],
     count_tokens: CountTokens,
     max_tokens: int,
 ) -> tuple[Prompt, int] | None:
     """The prompt and its length, in the first of the templates that is short enough."""
     for template in templates:
-        prompt = build_prompt(schema, question.question, question.evidence, template=template)
+        prompt = build_prompt(
+            schema, question.question, question.evidence, template=template, values=values
+        )
         tokens = count_tokens(prompt.messages)
         if tokens <= max_tokens:
             return prompt, tokens
@@ -148,6 +156,26 @@ def _fitting(
 async def _schemas(db_ids: Sequence[str], verifier: VerifierThread) -> dict[str, Schema]:
     executor, registry = verifier.executor, verifier.registry
     return {db_id: await read_schema(executor, registry.get(db_id)) for db_id in db_ids}
+
+
+async def _values(
+    questions: Sequence[Question],
+    schemas: dict[str, Schema],
+    verifier: VerifierThread,
+    indexes: ValueIndexes | None,
+) -> list[list[ValueMatch]]:
+    """What each question names, as serving finds it."""
+    if indexes is None:
+        return [[] for _ in questions]
+    executor, registry = verifier.executor, verifier.registry
+    found = []
+    for one in questions:
+        sha256 = await registry.sha256_async(one.db_id)
+        text = f"{one.question}\n{one.evidence}"
+        schema = schemas[one.db_id]
+        database = registry.get(one.db_id)
+        found.append(await indexes.find(executor, database, sha256, schema, text))
+    return found
 
 
 def _nothing_left(dropped: Counter[str], max_prompt_tokens: int) -> str:

@@ -34,14 +34,15 @@ import torch
 from peft import LoraConfig
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
 
 from service.jobs.spec import Hyperparameters, JobSpec
 from trainer.batching import Batching
 from trainer.checkpoint import CheckpointKeeper
-from trainer.model import attention
 from trainer.progress import Recorder
-from trainer.randomness import RandomStates
-from trainer.stopping import StopRequested
+from trainer.shared_prompt.sampler import sample_groups
+from trainer.shared_prompt.scores import score_batch
+from trainer.whole_checkpoints import WholeCheckpoints
 
 
 def grpo_config(spec: JobSpec, batching: Batching, output_dir: Path) -> GRPOConfig:
@@ -51,7 +52,8 @@ def grpo_config(spec: JobSpec, batching: Batching, output_dir: Path) -> GRPOConf
     return GRPOConfig(
         output_dir=str(output_dir),
         learning_rate=chosen.learning_rate,
-        lr_scheduler_type="constant",
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=chosen.warmup_steps,
         num_generations=chosen.group_size,
         per_device_train_batch_size=batching.sequences_per_pass,
         gradient_accumulation_steps=batching.passes,
@@ -91,50 +93,70 @@ def lora_config(chosen: Hyperparameters) -> LoraConfig | None:
     )
 
 
-class Grpo(GRPOTrainer):
-    """TRL's trainer with whole checkpoints, also of a run that is stopped in the middle of a step.
+class Grpo(WholeCheckpoints, GRPOTrainer):
+    """TRL's trainer, with a group's prompt computed once in sampling and in the update.
 
-    Completions are sampled with fused attention, which reads long prompts in half of the time on a
-    CPU; gradients are eager attention's, whose backward pass is faster there (model.load_policy).
+    One pass of the update is one group. A group whose advantages are all 0 has a gradient of
+    exactly 0 unless `beta` pulls at it, so its pass is skipped. `entropy`, `kl` and clip ratios in
+    the metrics are therefore of the groups that teach something.
     """
 
     def __init__(self, *, recorder: Recorder, keeper: CheckpointKeeper, **given: Any) -> None:
         super().__init__(callbacks=[recorder], **given)
-        self._recorder = recorder
-        self._keeper = keeper
-        self._whole: tuple[RandomStates, int] | None = None
-        recorder.on_step_whole = self._remember
+        self.keep_whole(recorder, keeper)
 
-    def run(self, checkpoint: Path | None) -> None:
-        """Train from a checkpoint or the start; after StopRequested the last whole step is kept."""
-        try:
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except StopRequested:
-            self._save_last_whole_step()
-            raise
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        if self.use_vllm:
+            found: tuple[list[list[int]], list[list[float]] | None] = super()._generate_single_turn(
+                prompt_ids, images, fields, num_generations
+            )
+            return found
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            groups = sample_groups(
+                self.accelerator.unwrap_model(self.model),
+                prompt_ids[::num_generations],
+                group_size=num_generations,
+                max_tokens=self.max_completion_length,
+                temperature=self.temperature,
+                stops=self.eos_token_ids,
+            )
+        return [one.tokens for group in groups for one in group], None
 
-    def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
-        with attention(self.model, "sdpa"):
-            return super()._generate_single_turn(*args, **options)  # type: ignore[no-untyped-call]
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        at = input_ids.shape[1] - logits_to_keep
+        logps, entropies = score_batch(
+            model,
+            (input_ids[:, :at], attention_mask[:, :at]),
+            (input_ids[:, at:], attention_mask[:, at:]),
+            temperature=self.temperature,
+        )
+        return logps, entropies, None
 
-    def _remember(self) -> None:
-        self._whole = (RandomStates.take(), self.state.num_input_tokens_seen)
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        # TRL shuffles the completions over the passes, which would tear the groups apart.
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        passes = self.args.steps_per_generation
+        if self._step % (passes * self.num_iterations) == 0 or self._buffered_inputs is None:
+            scored = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(scored, passes)
+        return self._buffered_inputs[self._step % passes]
 
-    def _save_last_whole_step(self) -> None:
-        # The step that was cut off has sampled and computed gradients, no more: weights, optimizer
-        # and counters are those of the step before, once these two are put back.
-        if self._whole is None:
-            return
-        states, self.state.num_input_tokens_seen = self._whole
-        states.restore()
-        if not self._keeper.has(self.state.global_step):
-            self._save_checkpoint(self.model, None)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        step = self.state.global_step
-        written = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        self._keeper.publish(written, step, self._recorder.last_row)
+    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        if self.beta == 0 and not inputs["advantages"].any():
+            return torch.zeros((), device=self.accelerator.device, requires_grad=True)
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        return loss
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """TRL's card describes an upload to its hub; a checkpoint has its manifest."""

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from service.jobs.rundir import RunDir, RunStatus
+from service.jobs.spec import Stage
 from trainer.errors import TrainingDiverged
 from trainer.rewards import ExecutionReward, Rollout, breakdown, useful_share
 from trainer.stopping import Stopper
@@ -18,6 +19,10 @@ from trainer.stopping import Stopper
 _ETA_STEPS = 5
 
 Row = dict[str, Any]
+
+
+Describe = Callable[[int, Row], tuple[Row, list[Row]]]
+"""From a step's number and transformers' log of it to a row of metrics and rows of rollouts."""
 
 
 class Recorder(TrainerCallback):
@@ -28,15 +33,16 @@ class Recorder(TrainerCallback):
     """
 
     def __init__(
-        self, run: RunDir, reward: ExecutionReward, stopper: Stopper, *, group_size: int
+        self, run: RunDir, stopper: Stopper, stage: Stage, describe: Describe, *, offset: int = 0
     ) -> None:
         self.last_row: Row = {}
         self.on_step_whole: Callable[[], None] = lambda: None
         """Called when a step is complete in every respect but its checkpoint."""
         self._run = run
-        self._reward = reward
         self._stopper = stopper
-        self._group_size = group_size
+        self._stage: Stage = stage
+        self._describe = describe
+        self._offset = offset
         self._seconds: list[float] = []
         self._began = 0.0
 
@@ -80,18 +86,19 @@ class Recorder(TrainerCallback):
         """Write the step down; raises TrainingDiverged, before a checkpoint could be written."""
         if not logs or "loss" not in logs:
             return  # The totals at the end of the run.
-        rollouts = self._reward.take()
-        row = step_row(state.global_step, logs, rollouts, self._group_size)
-        self.last_row = row | {"seconds": round(self._seconds[-1], 3)} | _peak_memory()
+        step = self._offset + state.global_step
+        row, rollouts = self._describe(step, logs)
+        about = {"stage": self._stage, "seconds": round(self._seconds[-1], 3)} | _peak_memory()
+        self.last_row = row | about
         self._run.append_metrics(self.last_row)
-        for rollout in rollouts[: self._group_size]:
-            self._run.append_rollout(rollout_row(state.global_step, rollout))
-        self._warn(state.global_step, row)
+        for rollout in rollouts:
+            self._run.append_rollout(rollout)
+        self._warn(step, row)
         self._write_status(state)
-        check_finite(state.global_step, logs)
+        check_finite(step, logs)
 
     def _warn(self, step: int, row: Row) -> None:
-        if masked := row["verdicts"]["masked"]:
+        if masked := row.get("verdicts", {}).get("masked"):
             message = f"step {step}: {masked} completions could not be judged and were left out"
             self._run.append_event("warning", "masked", message, step=step, masked=masked)
 
@@ -101,9 +108,24 @@ class Recorder(TrainerCallback):
         eta_s = round(statistics.median(recent) * left, 1) if recent else None
         self._run.write_status(
             RunStatus(
-                state="running", step=state.global_step, max_steps=state.max_steps, eta_s=eta_s
+                state="running",
+                stage=self._stage,
+                step=self._offset + state.global_step,
+                max_steps=self._offset + state.max_steps,
+                eta_s=eta_s,
             )
         )
+
+
+def describe_grpo(reward: ExecutionReward, group_size: int) -> Describe:
+    """Rows of a GRPO step, with the first group as it was generated."""
+
+    def describe(step: int, logs: Row) -> tuple[Row, list[Row]]:
+        rollouts = reward.take()
+        shown = [rollout_row(step, rollout) for rollout in rollouts[:group_size]]
+        return step_row(step, logs, rollouts, group_size), shown
+
+    return describe
 
 
 def step_row(step: int, logs: Row, rollouts: list[Rollout], group_size: int) -> Row:
@@ -130,7 +152,7 @@ def step_row(step: int, logs: Row, rollouts: list[Rollout], group_size: int) -> 
     }
     if "kl" in logs:
         row["kl"] = logs["kl"]
-    return {name: _finite(value) for name, value in row.items()}
+    return finite(row)
 
 
 def rollout_row(step: int, rollout: Rollout) -> Row:
@@ -160,9 +182,13 @@ def check_finite(step: int, logs: Row) -> None:
             )
 
 
-def _finite(value: Any) -> Any:
-    # NaN and infinity are not JSON.
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(row: Row) -> Row:
+    """The row with null for what is no number: NaN and infinity are not JSON."""
+    return {name: None if _undefined(value) else value for name, value in row.items()}
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _peak_memory() -> Row:

@@ -1,4 +1,4 @@
-"""The GRPO stage of a run, from job.json to the last checkpoint."""
+"""The GRPO stage: from where earlier stages left the policy to `max_steps` more steps."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
 
-from service.jobs.rundir import RunDir
-from service.jobs.spec import RunRequest
-from service.text2sql.prompt import Template
 from service.text2sql.questions import read_questions
 from trainer.batching import Batching, plan
-from trainer.checkpoint import CheckpointKeeper, partial_path, rewind, weights_sha256
+from trainer.checkpoint import CheckpointKeeper, partial_path, weights_sha256
+from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, prepare, schedule
 from trainer.grpo import Grpo, grpo_config, lora_config
 from trainer.model import (
@@ -22,97 +20,109 @@ from trainer.model import (
     shape_of,
     token_counter,
 )
-from trainer.progress import Recorder
+from trainer.progress import Recorder, describe_grpo
 from trainer.rewards import ExecutionReward
-from trainer.stopping import Stopper, StopRequested
-from trainer.verifier_thread import VerifierThread
+from trainer.stopping import StopRequested
 
 
-def run_grpo(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
-    """Train from the newest checkpoint, or from the start, to `max_steps`.
+def run_grpo(context: Context) -> StageResult:
+    """Train from the newest checkpoint of this stage, or from its start, to its end.
 
     Raises StopRequested after a stop, with a checkpoint of the last whole step. Raises
     ModelUnavailable, InvalidRequest, SettingsError, NoTrainingRows, TrainingDiverged.
     """
-    done, last = rewind(run), request.spec.max_steps
-    if done >= last:
-        return
-    workers = request.spec.resources.cpus
-    with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
-        trainer = _build(run, request, verifier, stopper)
-        run.append_event("info", "stage_started", f"grpo: from step {done} to {last}", step=done)
-        trainer.run(run.checkpoints_path / f"step_{done}" if done else None)
-        if trainer.state.global_step < last:
+    last = context.steps + context.request.spec.max_steps
+    newest = max(context.run.checkpoints(), default=0)
+    if newest < last:
+        trainer = _build(context)
+        trainer.run(
+            context.run.checkpoints_path / f"step_{newest}" if newest > context.steps else None
+        )
+        if context.steps + trainer.state.global_step < last:
             raise StopRequested
-    run.append_event("info", "stage_finished", f"grpo: {last} steps done", step=last)
+    policy = context.policy.model_copy(update={"checkpoint": last})
+    return StageResult(stage="grpo", policy=policy, steps=last)
 
 
-def _build(run: RunDir, request: RunRequest, verifier: VerifierThread, stopper: Stopper) -> Grpo:
-    spec, chosen = request.spec, request.spec.hyperparameters
-    tokenizer = load_tokenizer(request.base_model_path)
-    config = load_config(request.base_model_path)
-    limit = prompt_limit(config, chosen)
-    questions = read_questions(request.train_data_path)
-    template = Template.parse(chosen.template)
-    data = prepare(questions, verifier, token_counter(tokenizer), limit, template)
-    batching = _batching(request, data, config)
-    _report(run, request, data, batching)
-    reward = ExecutionReward(verifier.verify)
+def _build(context: Context) -> Grpo:
+    chosen, base = context.settings, context.policy.base_model_path
+    tokenizer = load_tokenizer(base)
+    data = _data(context, tokenizer)
+    batching = _batching(context, data)
+    report_data(context, data, asdict(batching))
+    reward = ExecutionReward(context.verifier.verify)
+    model, config = load_policy(base, context.adapter_path, lora_config(chosen))
+    describe = describe_grpo(reward, chosen.group_size)
     return Grpo(
-        model=load_policy(request.base_model_path, all_weights=chosen.lora_rank == 0),
+        model=model,
         reward_funcs=reward,
-        args=grpo_config(spec, batching, partial_path(run)),
-        train_dataset=_ordered(request, data),
+        args=grpo_config(context.request.spec, batching, partial_path(context.run)),
+        train_dataset=_ordered(context, data),
         processing_class=tokenizer,
-        peft_config=lora_config(chosen),
-        recorder=Recorder(run, reward, stopper, group_size=chosen.group_size),
-        keeper=CheckpointKeeper(run, _about(request, data, verifier)),
+        peft_config=config,
+        recorder=Recorder(context.run, context.stopper, "grpo", describe, offset=context.steps),
+        keeper=keeper(context, "grpo", data),
     )
 
 
-def _batching(request: RunRequest, data: Prepared, config: Any) -> Batching:
-    chosen = request.spec.hyperparameters
+def _data(context: Context, tokenizer: Any) -> Prepared:
+    limit = prompt_limit(load_config(context.policy.base_model_path), context.settings)
+    questions = read_questions(context.request.train_data_path)
+    return prepare(
+        questions,
+        context.verifier,
+        token_counter(tokenizer),
+        limit,
+        context.template,
+        values=context.value_indexes(),
+    )
+
+
+def _batching(context: Context, data: Prepared) -> Batching:
+    chosen = context.settings
     return plan(
-        chosen.prompts_per_step * chosen.group_size,
-        data.longest_prompt + chosen.max_completion_tokens,
-        shape_of(config),
-        request.spec.resources.memory_gb * 2**30,
+        chosen.prompts_per_step,
+        chosen.group_size,
+        data.longest_prompt + chosen.group_size * chosen.max_completion_tokens,
+        shape_of(load_config(context.policy.base_model_path)),
+        context.request.spec.resources.memory_gb * 2**30,
         on_cpu=not torch.cuda.is_available(),
     )
 
 
-def _ordered(request: RunRequest, data: Prepared) -> Dataset:
-    """Every prompt of the run, in the order in which it will be asked."""
-    spec = request.spec
+def _ordered(context: Context, data: Prepared) -> Dataset:
+    """Every prompt of the stage, in the order in which it will be asked."""
+    spec = context.request.spec
     per_step = spec.hyperparameters.prompts_per_step
     order = schedule(len(data.rows), per_step, spec.max_steps, spec.seed)
     return Dataset.from_list([asdict(row) for row in data.rows]).select(order)
 
 
-def _about(request: RunRequest, data: Prepared, verifier: VerifierThread) -> dict[str, Any]:
-    """What every checkpoint's manifest says."""
-    return {
+def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
+    """Of a training stage, with what each of its checkpoints' manifests says."""
+    request = context.request
+    about = {
         "job_id": request.job_id,
-        "stage": "grpo",
-        "base_model": request.spec.base_model,
-        "base_weights_sha256": weights_sha256(request.base_model_path),
+        "stage": stage,
+        "base_model": context.policy.base_model,
+        "base_weights_sha256": weights_sha256(context.policy.base_model_path),
+        "parent_checkpoint": context.policy.checkpoint,
         "prompt_templates": dict(data.templates),
-        "verifier_version": verifier.version,
+        "verifier_version": context.verifier.version,
         "seed": request.spec.seed,
     }
+    keep = context.settings.keep_checkpoints
+    return CheckpointKeeper(context.run, about, offset=context.steps, keep=keep)
 
 
-def _report(run: RunDir, request: RunRequest, data: Prepared, batching: Batching) -> None:
-    message = (
-        f"{len(data.rows)} questions, prompts of at most {data.longest_prompt} tokens; each step "
-        f"in {batching.passes} passes of {batching.sequences_per_pass}"
-    )
+def report_data(context: Context, data: Prepared, batching: dict[str, Any]) -> None:
+    """Say what is trained on and what was left out."""
+    message = f"{len(data.rows)} questions, prompts of at most {data.longest_prompt} tokens"
     about = {"rows": len(data.rows), "templates": dict(data.templates)}
-    run.append_event("info", "data", message, **about, batching=asdict(batching))
+    context.run.append_event("info", "data", message, **about, batching=batching)
     if data.dropped:
         left_out = ", ".join(f"{reason}: {count}" for reason, count in data.dropped.items())
         dropped = dict(data.dropped)
-        run.append_event("warning", "data_dropped", f"left out: {left_out}", dropped=dropped)
-    if request.spec.dev_data is not None:
-        message = "dev_data is not used: this version does not evaluate while it trains"
-        run.append_event("warning", "dev_data_unused", message)
+        context.run.append_event(
+            "warning", "data_dropped", f"left out: {left_out}", dropped=dropped
+        )

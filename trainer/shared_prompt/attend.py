@@ -20,7 +20,12 @@ class Reading:
         """Each (prompts, KV heads, longest, head size)."""
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float,
     ) -> torch.Tensor:
         """Plain causal attention: padding is on the right, where no real token looks."""
         self.layers.append((key, value))
@@ -37,7 +42,9 @@ class Decoding:
     Rows of a group are neighbours, and each group has at most `group_size` of them.
     """
 
-    def __init__(self, prompts: list[KeysValues], lengths: torch.Tensor, own: list[KeysValues]):
+    def __init__(
+        self, prompts: list[KeysValues], lengths: torch.Tensor, own: list[KeysValues]
+    ) -> None:
         self.group_size = 0
         self._prompts = prompts
         self._own = own
@@ -50,7 +57,9 @@ class Decoding:
     ) -> "Decoding":
         """The state after prompts were read, shortest first, in the batches of `read`."""
         longest = int(lengths.max())
-        prompts = [_joined([r.layers[n] for r in read], longest) for n in range(len(read[0].layers))]
+        prompts = [
+            _joined([r.layers[n] for r in read], longest) for n in range(len(read[0].layers))
+        ]
         rows = len(lengths) * group_size
         own = [
             tuple(x.new_zeros(rows, x.shape[1], max_tokens, x.shape[3]) for x in layer)
@@ -83,7 +92,12 @@ class Decoding:
         self._place(group)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float,
     ) -> torch.Tensor:
         """Each row's one query against its prompt and its own earlier tokens."""
         own_key, own_value = self._own[layer]
@@ -122,16 +136,20 @@ class Decoding:
             slots = x.new_zeros(groups * self._width, heads, n, d)
             slots[self._slot] = x
             x = slots
-        return x.view(groups, self._width, heads, n, d).transpose(1, 2).reshape(
-            groups, heads, self._width * n, d
+        return (
+            x.view(groups, self._width, heads, n, d)
+            .transpose(1, 2)
+            .reshape(groups, heads, self._width * n, d)
         )
 
     def _gathered(self, x: torch.Tensor) -> torch.Tensor:
         """The way back."""
         groups, heads, wide, d = x.shape
         n = wide // self._width
-        x = x.view(groups, heads, self._width, n, d).transpose(1, 2).reshape(
-            groups * self._width, heads, n, d
+        x = (
+            x.view(groups, heads, self._width, n, d)
+            .transpose(1, 2)
+            .reshape(groups * self._width, heads, n, d)
         )
         return x if self._full else x[self._slot]
 

@@ -1,9 +1,8 @@
 """Sampling whole groups: the prompt is read once, its completions are decoded side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from collections.abc import Iterator
 from typing import Any
 
 import torch

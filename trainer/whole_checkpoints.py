@@ -1,0 +1,52 @@
+"""Whole checkpoints from transformers' Trainer, also of a run stopped in the middle of a step."""
+
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoint import CheckpointKeeper
+from trainer.progress import Recorder
+from trainer.randomness import RandomStates
+from trainer.stopping import StopRequested
+
+
+class WholeCheckpoints:
+    """Put before a Trainer class; `keep_whole` is called once, `run` instead of `train`."""
+
+    args: Any
+    state: Any
+    model: Any
+    train: Any
+
+    def keep_whole(self, recorder: Recorder, keeper: CheckpointKeeper) -> None:
+        """Publish checkpoints with `keeper`, numbers as `recorder` knows them."""
+        self._recorder = recorder
+        self._keeper = keeper
+        self._whole: tuple[RandomStates, int] | None = None
+        recorder.on_step_whole = self._remember
+
+    def run(self, checkpoint: Path | None) -> None:
+        """Train from a checkpoint or the start; after StopRequested the last whole step is kept."""
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except StopRequested:
+            self._save_last_whole_step()
+            raise
+
+    def _remember(self) -> None:
+        self._whole = (RandomStates.take(), self.state.num_input_tokens_seen)
+
+    def _save_last_whole_step(self) -> None:
+        # The step that was cut off has sampled and computed gradients, no more: weights, optimizer
+        # and counters are those of the step before, once these two are put back.
+        if self._whole is None:
+            return
+        states, self.state.num_input_tokens_seen = self._whole
+        states.restore()
+        if not self._keeper.has(self.state.global_step):
+            self._save_checkpoint(self.model, None)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        step = self.state.global_step
+        written = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+        self._keeper.publish(written, step, self._recorder.last_row)
