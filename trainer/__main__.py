@@ -23,6 +23,7 @@ from trainer.allocator import keep_freed_memory
 from trainer.checkpoint import partial_path, rewind
 from trainer.errors import RunFailed
 from trainer.lock import hold_lock
+from trainer.scale.ranks import is_main, run_of_rank
 from trainer.stopping import Stopper, StopRequested
 
 ENDED, FAILED, NO_JOB, LOCKED = 0, 1, 2, 3
@@ -40,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with job.json")
-    run = RunDir(parser.parse_args(arguments).run_dir.resolve())
+    run = run_of_rank(parser.parse_args(arguments).run_dir.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not run.exists():
         _LOG.error("there is no job.json in %s", run.path)
         return NO_JOB
-    if hold_lock(run.lock_path) is None:
+    if is_main() and hold_lock(run.lock_path) is None:
         _LOG.error("another trainer works in %s", run.path)
         return LOCKED
     return _run(run, Stopper())

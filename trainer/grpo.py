@@ -40,6 +40,7 @@ from service.jobs.spec import Hyperparameters, JobSpec
 from trainer.batching import Batching
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
+from trainer.scale.options import scale_options
 from trainer.shared_prompt.sampler import sample_groups
 from trainer.shared_prompt.scores import score_batch
 from trainer.whole_checkpoints import WholeCheckpoints
@@ -77,6 +78,7 @@ def grpo_config(spec: JobSpec, batching: Batching, output_dir: Path) -> GRPOConf
         save_steps=chosen.checkpoint_every,
         report_to="none",
         disable_tqdm=True,
+        **scale_options(spec),
     )
 
 
@@ -153,7 +155,8 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         return self._buffered_inputs[self._step % passes]
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        if self.beta == 0 and not inputs["advantages"].any():
+        alone = self.accelerator.num_processes == 1  # Other ranks would wait for this one's pass.
+        if alone and self.beta == 0 and not inputs["advantages"].any():
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         return loss

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest, Stage
 from trainer.context import Context, Policy, StageResult
+from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
 
@@ -19,7 +20,8 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
 
     Raises StopRequested after a stop, and what the stages raise.
     """
-    workers = request.spec.resources.cpus
+    asked = request.spec.resources
+    workers = max(1, asked.cpus // asked.processes_per_node)
     results: dict[str, StageResult] = {}
     with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
         for stage in request.spec.recipe:
@@ -28,7 +30,10 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
             path = run.path / "stages" / f"{stage}.json"
             if not path.exists():
                 context = _context(run, request, verifier, stopper, results)
-                _write(path, _timed(stage, context))
+                result = _timed(stage, context)
+                if is_main():
+                    _write(path, result)
+                barrier()
             results[stage] = StageResult.model_validate_json(path.read_bytes())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.randomness import RandomStates
+from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import StopRequested
 
 
@@ -49,4 +50,7 @@ class WholeCheckpoints:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         step = self.state.global_step
         written = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        self._keeper.publish(written, step, self._recorder.last_row)
+        barrier()  # Each rank writes its own random states.
+        if is_main():
+            self._keeper.publish(written, step, self._recorder.last_row)
+        barrier()

@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 from service.strict import StrictModel
 
 Sharding = Literal["auto", "none", "ddp", "fsdp2", "zero3"]
-"""auto: none for one process, fsdp2 for several. none: one process. ddp: each process holds everything. fsdp2: PyTorch's fully_shard, weights,
-gradients and optimizer split over the processes. zero3: the same by DeepSpeed (arXiv 1910.02054).
-"""
+"""auto: none for one process, ddp for several. ddp: each process holds everything. fsdp2: PyTorch's
+fully_shard splits weights, gradients and optimizer over the processes. zero3: DeepSpeed does (arXiv
+1910.02054)."""
 
 VllmMode = Literal["off", "colocate", "server"]
 
@@ -54,7 +54,8 @@ class Vllm(StrictModel):
     def _has_a_server(self) -> Self:
         if self.mode == "server" and self.server_url is None:
             raise PydanticCustomError(
-                "no_vllm_server", "vllm.mode=server needs vllm.server_url, e.g. http://rollouts:8000"
+                "no_vllm_server",
+                "vllm.mode=server needs vllm.server_url, e.g. http://rollouts:8000",
             )
         if self.mode != "server" and self.nodes:
             raise PydanticCustomError(
@@ -75,9 +76,9 @@ class Resources(StrictModel):
     ] = None
     cpus: Annotated[int, Field(ge=1, le=1024)] = 2
     memory_gb: Annotated[float, Field(gt=0, le=65_536)] = 8
-    sharding: Annotated[
-        Sharding, Field(description="how several processes split the model")
-    ] = "auto"
+    sharding: Annotated[Sharding, Field(description="how several processes split the model")] = (
+        "auto"
+    )
     vllm: Vllm = Vllm()
 
     @property
@@ -85,7 +86,7 @@ class Resources(StrictModel):
         """`sharding` with auto decided."""
         if self.sharding != "auto":
             return self.sharding
-        return "fsdp2" if self.processes > 1 else "none"
+        return "ddp" if self.processes > 1 else "none"
 
     @property
     def training_nodes(self) -> int:

@@ -12,8 +12,8 @@ _COLLECTIVE_TIMEOUT_S = 7200
 def scale_options(spec: JobSpec) -> dict[str, Any]:
     """Keyword arguments for GRPOConfig, beside those of the algorithm; no key is both.
 
-    Raises UnsupportedValue for what TRL cannot do: an adapter under fsdp2 with a vLLM engine, whose
-    weights it would have to merge while they are split (TRL 1.16 does so only with ZeRO-3).
+    Raises UnsupportedValue for what cannot work: split weights without an engine, and an adapter
+    under fsdp2, which TRL 1.16 would have to merge while the weights are split.
     """
     _check(spec)
     return _processes(spec) | _vllm(spec)
@@ -26,13 +26,19 @@ def completions_per_process(spec: JobSpec) -> int:
 
 
 def _check(spec: JobSpec) -> None:
-    asked = spec.resources
-    split = asked.strategy == "fsdp2" and asked.vllm.mode != "off"
-    if split and spec.hyperparameters.lora_rank:
+    asked, rank = spec.resources, spec.hyperparameters.lora_rank
+    if asked.strategy not in ("fsdp2", "zero3"):
+        return
+    if asked.vllm.mode == "off":
         raise UnsupportedValue(
-            f"lora_rank={spec.hyperparameters.lora_rank} with sharding=fsdp2 and "
-            f"vllm.mode={asked.vllm.mode}: an adapter cannot be merged into split weights; use "
-            "sharding=ddp or zero3, or lora_rank=0",
+            f"sharding={asked.strategy} with vllm.mode=off: ranks that hold parts of the weights "
+            "cannot sample at their own pace; use ddp, or an engine (colocate, server)",
+            param="resources.vllm.mode",
+        )
+    if asked.strategy == "fsdp2" and rank:
+        raise UnsupportedValue(
+            f"lora_rank={rank} with sharding=fsdp2: an adapter cannot be merged into split weights "
+            "for the vLLM engine; use sharding=ddp or zero3, or lora_rank=0",
             param="resources.sharding",
         )
 

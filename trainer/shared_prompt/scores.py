@@ -20,8 +20,9 @@ def score_group(
     """
     packed = pack(prompt, completions, model.device)
     # The dtype's largest negative number, not -inf, as transformers' own masks have it.
-    hidden = torch.finfo(model.dtype).min
-    mask = torch.zeros(packed.visible.shape, dtype=model.dtype, device=model.device)
+    dtype = next(model.parameters()).dtype  # DDP's wrapper has no dtype of its own.
+    hidden = torch.finfo(dtype).min
+    mask = torch.zeros(packed.visible.shape, dtype=dtype, device=model.device)
     out = model(
         input_ids=packed.tokens,
         attention_mask=mask.masked_fill_(~packed.visible, hidden),
