@@ -44,10 +44,7 @@ SERVER = {"mode": "server", "server_url": "http://rollouts:8000"}
             {"nodes": 2, "gpus_per_node": 3, "vllm": SERVER | {"nodes": 1, "tensor_parallel": 2}},
             "tensor_parallel_mismatch",
         ),
-        (
-            {"gpus_per_node": 1, "vllm": SERVER | {"server_url": "file:///x"}},
-            "string_pattern_mismatch",
-        ),
+        ({"vllm": SERVER | {"server_url": "file:///x"}}, "string_pattern_mismatch"),
         ({"vllm": {"memory_share": 1.0}}, "less_than"),
     ],
 )

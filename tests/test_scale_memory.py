@@ -1,4 +1,4 @@
-"""The memory plan: its numbers by hand, against a real pass, and as the documentation prints them."""
+"""The memory plan: its numbers by hand, against a real pass, and as the documentation has them."""
 
 import warnings
 from pathlib import Path
@@ -86,7 +86,7 @@ def measured(job: JobSpec, *, recompute: bool) -> float:
 def test_the_estimate_of_a_pass_is_near_what_it_takes(rank: int, recompute: bool) -> None:
     job = small_job(rank, 0.001 if recompute else 8)
     found = memory_plan(job, SMALL)
-    expected = sum(line.bytes for line in found.lines if line.phase == "update")
+    expected = found.update - found.total("always")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         taken = measured(job, recompute=recompute)
@@ -146,7 +146,7 @@ VARIANTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
             "group_size": 4,
             "prompts_per_step": 2,
             "lora_rank": 16,
-            "max_prompt_tokens": 1536,
+            "max_prompt_tokens": 2048,
             "max_completion_tokens": 128,
         },
         {"gpu_memory_gb": 24, "vllm": {"mode": "off"}},
@@ -164,7 +164,7 @@ def test_7b_fits_smaller_gpus_as_the_documentation_says(
     gpu_gb = chosen.resources.gpu_memory_gb
     assert gpu_gb is not None
     assert found.peak < gpu_gb * 1e9
-    update, sampling = found.total("update") / 1e9, found.total("sampling") / 1e9
+    update, sampling = found.update / 1e9, found.total("sampling") / 1e9
     row = f"| {update:.2f} | {sampling:.2f} |"
     assert any(
         line.startswith(f"| {gpu_gb:g} GB |") and line.endswith(row)
@@ -172,8 +172,8 @@ def test_7b_fits_smaller_gpus_as_the_documentation_says(
     )
 
 
-def test_16_completions_a_group_are_too_much_for_32b() -> None:
+def test_16_completions_a_group_leave_little_of_80_gb_with_32b() -> None:
     given = {"train_data": "demo", "hyperparameters": {"group_size": 16, "prompts_per_step": 48}}
     chosen = presets.load("cluster-32b").spec(given)
     found = memory_plan(chosen, Decoder.of(presets.models()[chosen.base_model]["config"]))
-    assert found.peak / 1e9 == pytest.approx(85, abs=0.5)
+    assert found.peak / 1e9 == pytest.approx(71.4, abs=0.05)

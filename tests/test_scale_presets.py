@@ -44,7 +44,7 @@ def config(chosen: JobSpec, folder: Path) -> Any:
 
 def test_these_are_the_presets() -> None:
     assert presets.names() == NAMES
-    with pytest.raises(UnsupportedValue, match="cluster-32b, gpu-7b, laptop-0.5b"):
+    with pytest.raises(UnsupportedValue, match=r"cluster-32b, gpu-7b, laptop-0\.5b"):
         presets.load("../secrets")
 
 

@@ -97,9 +97,8 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     alone, both = [weights(run.checkpoints_path / f"step_{STEPS}") for run in runs]
     moved = {name: (weight - start[name]).abs().max().item() for name, weight in alone.items()}
     apart = {name: (weight - both[name]).abs().max().item() for name, weight in alone.items()}
-    print(moved, apart)
     assert max(moved.values()) > 1e-3
-    assert max(apart.values()) < 1e-5
+    assert max(apart.values()) < 1e-6
     states = sorted(p.name for p in (runs[1].checkpoints_path / f"step_{STEPS}").glob("rng*"))
     assert states == ["rng_state_0.pth", "rng_state_1.pth"]
     assert [[row["step"] for row in run.metrics()] for run in runs] == [[1, 2], [1, 2]]

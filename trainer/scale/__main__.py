@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.print:
         sys.stdout.write(_shell(found) + "\n")
         return
-    os.execvpe(found.command[0], found.command, os.environ | found.environment)
+    environment = os.environ | found.environment
+    os.execvpe(found.command[0], found.command, environment)  # noqa: S606 - no shell is wanted.
 
 
 def _shell(found: Launch) -> str:

@@ -19,7 +19,16 @@ from trainer import presets
 from trainer.batching import Shape, plan
 from trainer.scale.decoder import Decoder
 
-Phase = Literal["always", "update", "sampling", "serving"]
+Phase = Literal["always", "update", "head", "block", "sampling", "serving"]
+"""head and block are moments of the update: gradients of the logits, of a block that is computed
+again. They, and sampling, take turns."""
+
+_WITH: dict[Phase, tuple[Phase, ...]] = {
+    "head": ("always", "update"),
+    "block": ("always", "update"),
+    "update": ("always",),
+    "sampling": ("always",),
+}
 
 MASTER, GRADIENT, MOMENTS, HALF = 4, 4, 8, 2
 """Bytes a weight: fp32 weight, fp32 gradient, AdamW's two moments; bf16."""
@@ -27,12 +36,12 @@ MASTER, GRADIENT, MOMENTS, HALF = 4, 4, 8, 2
 KEPT_PER_UNIT = {True: 14, False: 19}
 """Without recomputation a block keeps so many bytes per token and unit of hidden plus intermediate
 size, with an adapter (True) and with all weights trained (False)."""
-BLOCK_PER_UNIT = {True: 22, False: 25}
+BLOCK_PER_UNIT = {True: 21, False: 24}
 """At the moment of its backward pass a block needs so many."""
-SCORE_KEPT, SCORE_BLOCK = 6, 11
-"""The same per pair of positions and head, where attention is eager (on a CPU)."""
+SCORE_BYTES = 6
+"""In both cases, per pair of positions and head, where attention is eager (on a CPU)."""
 LOGIT_BYTES = 20
-"""Per scored token and word of the vocabulary: bf16 logits, three fp32 copies at once, gradients."""
+"""Per scored token and word of the vocabulary: logits, three fp32 copies at once, gradients."""
 MASK_BYTES = 3
 """Per pair of positions: who sees whom, as a number in bf16 and as a truth value."""
 CUDA_BYTES = 3_000_000_000
@@ -56,14 +65,19 @@ class Plan:
     lines: list[Line]
 
     def total(self, phase: Phase) -> float:
-        """Bytes in a phase, with what is there always."""
-        wanted = (phase,) if phase == "serving" else ("always", phase)
+        """Bytes in a phase, with what is there at the same time."""
+        wanted = (phase, *_WITH.get(phase, ()))
         return sum(line.bytes for line in self.lines if line.phase in wanted)
+
+    @property
+    def update(self) -> float:
+        """Bytes of a training process at the worst moment of an update."""
+        return max(self.total("head"), self.total("block"))
 
     @property
     def peak(self) -> float:
         """Bytes of a training process at its worst moment."""
-        return max(self.total("update"), self.total("sampling"))
+        return max(self.update, self.total("sampling"))
 
 
 def memory_plan(spec: JobSpec, decoder: Decoder) -> Plan:
@@ -114,7 +128,7 @@ def _update(spec: JobSpec, decoder: Decoder) -> list[Line]:
         *lines,
         Line("update", "attention mask", MASK_BYTES * tokens**2, f"3 x {tokens:,}^2"),
         Line(
-            "update",
+            "head",
             "logits and their gradients",
             LOGIT_BYTES * scored * decoder.vocabulary,
             f"20 x {scored:,} x {decoder.vocabulary:,}",
@@ -139,14 +153,14 @@ def _activations(spec: JobSpec, decoder: Decoder, tokens: int, *, on_cpu: bool) 
     adapter, units = spec.hyperparameters.lora_rank > 0, decoder.hidden + decoder.intermediate
     pairs = decoder.heads * tokens**2 if on_cpu else 0
     if not _recomputes(spec, decoder, tokens, on_cpu=on_cpu):
-        each = KEPT_PER_UNIT[adapter] * units * tokens + SCORE_KEPT * pairs
+        each = KEPT_PER_UNIT[adapter] * units * tokens + SCORE_BYTES * pairs
         how = f"{decoder.layers} x {each:,}"
         return [Line("update", "activations", decoder.layers * each, how)]
     # Without mixed-precision sharding the stream between the blocks of fp32 weights is fp32.
     size = HALF if adapter or _ranks(spec) > 1 else MASTER
     inputs = size * decoder.layers * tokens * decoder.hidden
-    one = BLOCK_PER_UNIT[adapter] * units * tokens + SCORE_BLOCK * pairs
-    eager = f" + 11 x {decoder.heads} x {tokens:,}^2" if pairs else ""
+    one = BLOCK_PER_UNIT[adapter] * units * tokens + SCORE_BYTES * pairs
+    eager = f" + 6 x {decoder.heads} x {tokens:,}^2" if pairs else ""
     return [
         Line(
             "update",
@@ -155,7 +169,7 @@ def _activations(spec: JobSpec, decoder: Decoder, tokens: int, *, on_cpu: bool) 
             f"{size} x {decoder.layers} x {tokens:,} x {decoder.hidden:,}",
         ),
         Line(
-            "update",
+            "block",
             "one block, computed again",
             one,
             f"{BLOCK_PER_UNIT[adapter]} x {tokens:,} x {units:,}{eager}",
@@ -211,9 +225,9 @@ def table(found: Plan) -> str:
         f"| {line.phase} | {line.name} | {line.how} | {line.bytes / 1e9:.2f} |"
         for line in found.lines
     ]
-    phases = {line.phase: None for line in found.lines if line.phase != "always"}
+    phases = {line.phase: None for line in found.lines if line.phase not in ("always", "update")}
     rows += [
-        f"| **{phase}** | **sum** | {'' if phase == 'serving' else 'always + '}{phase} "
+        f"| **{phase}** | **sum** | {' + '.join((*_WITH.get(phase, ()), phase))} "
         f"| **{found.total(phase) / 1e9:.2f}** |"
         for phase in phases
     ]
