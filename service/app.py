@@ -159,7 +159,8 @@ async def _start_jobs(
     store = JobStore(settings.store_address)
     await store.open()
     stack.push_async_callback(store.close)
-    preparer = Preparer(data_dirs, settings.models_path, settings.limits)
+    values = settings.index_path or settings.home_path
+    preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
     supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)

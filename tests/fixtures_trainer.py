@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,21 @@ def write_questions(path: Path, pairs: list[tuple[str, str]], db_id: str = "pets
     return path
 
 
-def make_run(folder: Path, model: Path, *, max_steps: int = 3, **hyperparameters: Any) -> RunDir:
+def make_run(
+    folder: Path,
+    model: Path,
+    *,
+    max_steps: int = 3,
+    recipe: Sequence[str] = ("grpo",),
+    **hyperparameters: Any,
+) -> RunDir:
     """A run directory for the easy questions; nothing is started."""
     folder.mkdir(parents=True, exist_ok=True)
     questions = write_questions(folder / "questions.json", EASY)
     spec = JobSpec.model_validate(
         {
             "base_model": "test",
+            "recipe": list(recipe),
             "train_data": str(questions),
             "hyperparameters": TINY | hyperparameters,
             "max_steps": max_steps,

@@ -1,6 +1,8 @@
 """POST /generate through the real app, with a model server that says what it is told."""
 
+import asyncio
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,9 +12,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from service.app import create_app
+from service.engine.base import Completion
+from service.generation.checker import Checker
+from service.generation.draft import Draft, draft
+from service.sandbox.executor import Executor
+from service.sandbox.limits import Limits
 from service.settings import load_settings
+from service.text2sql.databases import DatabaseRegistry
 from tests.conftest import SHOP
 from tests.fixtures_engine import EngineDouble
 from tests.test_api_errors import check_error
@@ -137,6 +146,39 @@ def test_candidates_of_one_call_vote_by_their_results(
     assert answer["confidence_basis"] == "share of votes, not calibrated for this model"
     assert [(r["n"], r["logprobs"]) for r in says.requests] == [(5, True)]
     assert says.requests[0]["temperature"] == 0.8
+
+
+@pytest.mark.parametrize("vote", [True, False])
+def test_of_several_candidates_the_rows_of_the_chosen_one_are_given(
+    asking: TestClient, says: EngineDouble, vote: bool
+) -> None:
+    says.text = ["SELECT 1", "SELECT name FROM customer ORDER BY id", "SELECT name FROM customer"]
+    says.logprob = lambda text: -0.1 if "ORDER" in text else -0.7
+    body = ASK | {"n": 3, "vote": vote, "execute": True, "max_rows": 2}
+    result = asking.post("/generate", json=body).json()["result"]
+    assert result["rows"] == [["Ada"], ["Bob"]]
+    assert (result["row_count"], result["truncated"]) == (2, True)
+
+
+def test_rows_that_are_no_part_of_the_answer_are_not_kept(registry: DatabaseRegistry) -> None:
+    async def main() -> list[Draft]:
+        async with Executor(workers=1, limits=Limits()) as executor:
+            database = registry.get("shop")
+            checker = Checker(executor, database, "run", max_rows=9, keeps_rows=False)
+            return await checker.check([draft(Completion("SELECT name FROM customer", 1, "stop"))])
+
+    [seen] = asyncio.run(main())
+    assert seen.checked
+    assert (seen.error, seen.checked.names, seen.checked.rows) == (None, ("name",), None)
+
+
+def test_a_repair_that_cannot_change_the_result_is_left(
+    asking: TestClient, says: EngineDouble
+) -> None:
+    says.text = ["SELECT 1", "SELECT 1", "SELECT nam FROM customer"]
+    answer = asking.post("/generate", json=ASK | {"n": 3, "repair": 2}).json()
+    assert [candidate["votes"] for candidate in answer["candidates"]] == [2, 2, 0]
+    assert (answer["repairs"], len(says.requests)) == ([], 1)
 
 
 def test_a_vote_without_execute_gives_no_rows(asking: TestClient, says: EngineDouble) -> None:
@@ -325,6 +367,51 @@ def test_what_fails_in_the_stream_is_its_last_event(asking: TestClient, says: En
     says.fault_for = lambda body: (500, "boom")
     name, data = read_events(asking.post("/generate", json=ASK | {"stream": True}).text)[-1]
     assert (name, data["error"]["code"]) == ("error", "engine_unavailable")
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_feedback_is_taken_on_answers_that_are_remembered(
+    asking: TestClient, says: EngineDouble, remember: bool
+) -> None:
+    name = asking.post("/generate", json=ASK | {"remember": remember}).json()["request_id"]
+    rated = asking.post("/feedback", json={"request_id": name, "rating": "negative"})
+    assert rated.status_code == (200 if remember else 404)
+
+
+def test_a_question_back_is_streamed_with_the_stage_before_it(asking: TestClient) -> None:
+    body = ASK | {"question": "What is the capital of Peru?", "stream": True}
+    events = read_events(asking.post("/generate", json=body).text)
+    assert [name for name, _ in events] == ["stage", "done"]
+    assert (events[0][1]["stage"], events[1][1]["status"]) == ("schema", "cannot_answer")
+
+
+def test_a_stream_from_an_engine_that_starts_is_a_503_to_try_again(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:  # accepts and never answers
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        settings = load_settings(home=tmp_path, engine_url=url, workers=1)
+        with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            plain, *streams = _asked_plain_and_streamed(client)
+    for response in (plain, *streams):
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert response.json()["error"]["code"] == "engine_unavailable"
+
+
+def test_a_stream_without_an_engine_is_a_503_as_the_plain_call_is(client: TestClient) -> None:
+    plain, *streams = _asked_plain_and_streamed(client)
+    for response in (plain, *streams):
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "engine_off")
+        assert response.headers.get("Retry-After") == plain.headers.get("Retry-After")
+
+
+def _asked_plain_and_streamed(client: TestClient) -> list[Response]:
+    ask = {"question": "How many stores are there?", "db_id": "alpine_retail"}
+    said = [{"role": "user", "content": ask["question"]}]
+    chat = {"model": "verisql/alpine_retail", "messages": said, "stream": True}
+    return [
+        client.post("/generate", json=ask),
+        client.post("/generate", json=ask | {"stream": True}),
+        client.post("/v1/chat/completions", json=chat),
+    ]
 
 
 def read_events(text: str) -> list[tuple[str, dict[str, Any]]]:

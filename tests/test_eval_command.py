@@ -111,9 +111,10 @@ def test_the_manifest_says_what_the_run_was_made_with(
 def test_only_what_was_asked_for_is_sent(service_double: ServiceDouble, questions: Path) -> None:
     assert _eval(service_double, questions, "--limit", "1").exit_code == 0
     [plain] = service_double.asked
-    assert plain.keys() == {"question", "db_id", "evidence", "debug", "verified"}
+    assert plain.keys() == {"question", "db_id", "evidence", "debug", "verified", "remember"}
     options = "--n 3 --temperature 0.8 --no-vote --repair 2 --max-tokens 99 --no-clarify".split()
     assert _eval(service_double, questions, "--limit", "1", *options).exit_code == 0
+    assert plain["remember"] is False
     told = {"n": 3, "temperature": 0.8, "vote": False, "repair": 2, "max_tokens": 99,
             "clarify": False}  # fmt: skip
     assert told.items() <= service_double.asked[-1].items()
@@ -144,7 +145,7 @@ def test_a_service_that_shows_no_prompts_is_asked_without(
     service_double: ServiceDouble, questions: Path, tmp_path: Path
 ) -> None:
     def refuse(path: str, body: Body) -> tuple[int, str, str] | None:
-        known = next((name for name in ("debug", "verified") if name in body), None)
+        known = next((name for name in ("debug", "verified", "remember") if name in body), None)
         return (422, "invalid_request", f"unknown field '{known}'") if known else None
 
     service_double.refuse = refuse

@@ -185,6 +185,18 @@ def test_what_never_fits_is_refused(
     assert caught.value.param == "db_id"
 
 
+def test_what_the_server_finds_too_long_is_refused_with_the_real_context(
+    registry: DatabaseRegistry, engine_double: EngineDouble
+) -> None:
+    engine_double.fault_for = lambda body: (400, TOO_LONG) if body["max_tokens"] > 9 else None
+    long = "word " * 620  # fits into the context by our count, not into a smaller part of it
+    with pytest.raises(TooLarge, match="do not fit") as caught:
+        answer(registry, engine_double, question=long)
+    assert "4096 tokens (VERISQL_MAX_MODEL_LEN)" in caught.value.message
+    assert "maximum context length is 4096" in caught.value.message
+    assert "are allowed" not in caught.value.message
+
+
 def test_an_unknown_database_is_refused_before_the_model_is_asked(
     registry: DatabaseRegistry, engine_double: EngineDouble
 ) -> None:

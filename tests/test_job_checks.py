@@ -7,12 +7,28 @@ import pytest
 from pydantic import ValidationError
 
 from service.demo import questions_path
-from service.errors import InvalidRequest, NoDiskSpace, TooLarge, UnknownDataset, UnsupportedValue
+from service.errors import (
+    InvalidRequest,
+    ModelUnavailable,
+    NoDiskSpace,
+    TooLarge,
+    UnknownDataset,
+    UnsupportedValue,
+)
 from service.jobs import datasets
-from service.jobs.checks import Machine, check_disk, check_installed, check_resources
-from service.jobs.datasets import dataset_db_ids, find_dataset
+from service.jobs.checks import (
+    Checks,
+    Machine,
+    check_apart,
+    check_disk,
+    check_installed,
+    check_resources,
+)
+from service.jobs.datasets import dataset_db_ids, find_dataset, find_questions
 from service.jobs.resources import Resources
 from service.jobs.spec import JobSpec
+from service.text2sql.databases import DatabaseRegistry
+from tests.fixtures_jobs import model_folder
 
 LAPTOP = Machine(cpus=2, memory_gb=16.0, gpus=0)
 ROW = {"db_id": "shop", "question": "How many?", "SQL": "SELECT 1"}
@@ -71,6 +87,26 @@ def test_an_absolute_name_outside_is_unknown_whether_it_exists_or_not(data: Path
             find_dataset(str(name), [data], "train_data")
 
 
+def test_a_folder_of_a_published_layout_gives_its_file_by_split(data: Path) -> None:
+    for name in ("dev.json", "train_others.json", "train_spider.json"):
+        (data / name).write_text(json.dumps([ROW]))
+    assert find_questions("bird", [data], "train_data", "train") == data / "bird" / "train.json"
+    assert find_questions(".", [data], "dev_data", "dev") == data / "dev.json"
+    assert find_questions(".", [data], "train_data", "train") == data  # of two files
+    assert dataset_db_ids(data, "train_data", "train") == ["shop"]
+
+
+def test_a_folder_without_questions_names_the_field(data: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no dev questions") as caught:
+        find_questions("bird", [data], "dev_data", "dev")
+    assert caught.value.param == "dev_data"
+
+
+def test_a_folder_outside_is_unknown(data: Path) -> None:
+    with pytest.raises(UnknownDataset, match="no file or folder inside a data folder"):
+        find_questions("..", [data], "train_data", "train")
+
+
 def test_the_databases_of_a_data_set_are_listed_once(data: Path) -> None:
     rows = [ROW, ROW | {"db_id": "a"}, ROW]
     (data / "d.json").write_text(json.dumps(rows))
@@ -101,6 +137,74 @@ def test_a_huge_data_set_is_refused_unread(data: Path) -> None:
         file.truncate(datasets.MAX_BYTES + 1)
     with pytest.raises(TooLarge):
         dataset_db_ids(data / "d.json", "train_data")
+
+
+@pytest.mark.parametrize("stage", ["select", "evaluate"])
+def test_stages_that_measure_need_dev_data(stage: str) -> None:
+    spec = {"base_model": "m", "train_data": "demo", "recipe": [stage]}
+    with pytest.raises(ValidationError, match=f"the stage '{stage}' needs dev_data") as caught:
+        JobSpec.model_validate(spec)
+    assert caught.value.errors()[0]["loc"] == ("dev_data",)
+    assert JobSpec.model_validate(spec | {"dev_data": "dev"}).dev_data == "dev"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "offline", "needs"),
+    [
+        (["grpo"], {"labels": "consensus"}, True),
+        (["offline"], {"labels": "consensus"}, False),
+        (["offline"], {"labels": "consensus", "train_on_gold": True}, True),
+        (["offline"], {}, True),
+    ],
+)
+def test_gold_is_needed_where_it_judges_or_is_trained_on(
+    recipe: list[str], offline: dict[str, object], needs: bool
+) -> None:
+    spec = {"base_model": "m", "train_data": "demo", "recipe": recipe}
+    chosen = {"hyperparameters": {"offline": offline}}
+    assert JobSpec.model_validate(spec | chosen).needs_gold is needs
+
+
+def test_databases_that_train_and_dev_share_are_named() -> None:
+    check_apart(["a", "b"], ["c"])
+    with pytest.raises(InvalidRequest, match=r"both ask about a, b, c and 1 more: ") as caught:
+        check_apart(["a", "b", "c", "d"], ["d", "c", "b", "a", "e"])
+    assert caught.value.param == "dev_data"
+
+
+@pytest.mark.parametrize(
+    ("asked", "param", "kind"),
+    [
+        ({"train_data": "lost.json"}, "train_data", UnknownDataset),
+        ({"dev_data": "lost.json"}, "dev_data", UnknownDataset),
+        ({"dev_data": "bird"}, "dev_data", InvalidRequest),
+        ({"dev_data": "elsewhere.json"}, "dev_data", InvalidRequest),
+        ({"dev_data": "same.json"}, "dev_data", InvalidRequest),
+        (
+            {"hyperparameters": {"select": {"base_models": ["no such model"]}}},
+            "hyperparameters.select.base_models",
+            ModelUnavailable,
+        ),
+    ],
+)
+def test_whatever_a_job_names_is_looked_for_before_it_is_queued(
+    data: Path, shop: Path, asked: dict[str, object], param: str, kind: type[Exception]
+) -> None:
+    (data / "elsewhere.json").write_text(json.dumps([ROW | {"db_id": "nowhere"}]))
+    (data / "same.json").write_text(json.dumps([ROW | {"question": "Who?"}]))
+    (data / "dev.json").write_text(json.dumps([ROW | {"db_id": "other"}]))
+    other = data / "other" / "other.sqlite"
+    other.parent.mkdir()
+    other.write_bytes(shop.read_bytes())
+    checks = Checks(DatabaseRegistry.scan([data]), [data], data / "models", data / "runs")
+    spec = {"base_model": str(model_folder(data / "model")), "train_data": "bird"} | {
+        "dev_data": "dev.json",
+        "recipe": ["select"],
+    }
+    checks.check(JobSpec.model_validate(spec))
+    with pytest.raises(kind) as caught:
+        checks.check(JobSpec.model_validate(spec | asked))
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize(

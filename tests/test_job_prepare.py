@@ -13,9 +13,10 @@ from service.errors import ModelUnavailable, UnknownDataset, VeriSQLError
 from service.jobs.job import Job
 from service.jobs.prepare import Preparer, in_own_thread
 from service.jobs.rundir import RunDir
+from service.jobs.spec import JobSpec
 from service.sandbox.limits import Limits
 from service.settings import load_settings
-from tests.fixtures_jobs import new_job, store_at
+from tests.fixtures_jobs import model_folder, new_job, store_at
 
 LIMITS = Limits(query_timeout_s=7.0, gold_timeout_s=70.0, memory_mb=700)
 
@@ -42,6 +43,34 @@ def test_the_request_holds_the_spec_and_where_things_are(job: Job, preparer: Pre
     request = RunDir(job.run_dir).request()
     assert request.spec == job.spec
     assert request.data_dirs == preparer.data_dirs
+
+
+def test_dev_data_other_models_and_the_folder_of_values_become_paths(
+    job: Job, tmp_path: Path
+) -> None:
+    other = model_folder(tmp_path / "other")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dev.json").write_text("[]")
+    asked = {"recipe": ["select"], "dev_data": ".", "train_data": "demo"}
+    chosen = {"hyperparameters": {"select": {"base_models": [str(other)]}}}
+    spec = JobSpec.model_validate({"base_model": job.spec.base_model} | asked | chosen)
+    preparer = Preparer([tmp_path / "data"], tmp_path / "models", LIMITS, tmp_path / "values")
+    preparer.prepare(replace(job, spec=spec), threading.Event())
+    request = RunDir(job.run_dir).request()
+    assert request.dev_data_path == tmp_path / "data" / "dev.json"
+    assert request.other_models == {str(other): other}
+    assert request.values_path == tmp_path / "values"
+
+
+def test_models_that_no_stage_compares_are_not_fetched(
+    job: Job, preparer: Preparer, tmp_path: Path
+) -> None:
+    chosen = {"hyperparameters": {"select": {"base_models": ["nobody/has-it@main"]}}}
+    spec = JobSpec.model_validate(
+        {"base_model": job.spec.base_model, "train_data": "demo"} | chosen
+    )
+    preparer.prepare(replace(job, spec=spec), threading.Event())
+    assert RunDir(job.run_dir).request().other_models == {}
 
 
 def test_the_trainer_gets_the_limits_that_the_service_is_set_to(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.generation.lineage import Lineage, lineage
+from service.generation.reading import read
 from service.text2sql.schema import Column, Schema, Table
 from tests.fixtures_gold import DATA, Gold, data_golds, demo_golds
 
@@ -124,6 +125,48 @@ def test_stars_over_very_many_columns_are_not_told() -> None:
     wide = Schema("wide", (table("t", *(f"c{n}" for n in range(500))),))
     assert lineage("SELECT * FROM t", wide) is not None
     assert lineage("SELECT * FROM " + ", ".join(f"t AS a{n}" for n in range(500)), wide) is None
+
+
+def _joined(joins: str, count: int) -> str:
+    return "orders AS t0 " + " ".join(joins.format(n) for n in range(1, count))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM orders WHERE " + " OR ".join(["id"] * 1450),
+        "SELECT " + " + ".join(["id"] * 1450) + " FROM orders",
+        " UNION ".join(["SELECT id FROM orders"] * 550),
+        "SELECT " + "(SELECT " * 22 + "+".join(["id"] * 400) + ")" * 22 + " FROM orders",
+        "SELECT " + ", ".join(["*"] * 1400) + " FROM orders",
+        "SELECT 1 FROM " + _joined("NATURAL JOIN orders AS t{}", 250),
+        "SELECT "
+        + ", ".join(["id"] * 1000)
+        + " FROM "
+        + _joined("JOIN plain AS t{} USING (id)", 90),
+        "SELECT " + "+".join(["id"] * 100) + " FROM orders GROUP BY " + ", ".join(["1"] * 1390),
+    ],
+    ids=lambda sql: sql[:40],
+)
+def test_what_would_take_seconds_to_resolve_is_not_told(sql: str) -> None:
+    assert read(sql, SHOP) is not None
+    assert lineage(sql, SHOP) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT id FROM orders WHERE id IN (" + "1, " * 1400 + "1)", "orders.id"),
+        ("SELECT id FROM orders WHERE " + " OR ".join(["id = 1"] * 150), "orders.id"),
+        ("SELECT 1 FROM " + _joined("JOIN orders AS t{0} ON t{0}.id = t0.id", 60), "orders.id"),
+        ("SELECT word FROM plain GROUP BY " + ", ".join(["1"] * 200), "plain.word"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_is_merely_long_is_told(sql: str, columns: str) -> None:
+    told = lineage(sql, SHOP)
+    assert told is not None
+    assert told.columns == tuple(columns.split())
 
 
 def test_names_that_build_on_names_take_no_exponential_time() -> None:

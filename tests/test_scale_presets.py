@@ -95,10 +95,11 @@ def test_no_option_of_scale_is_one_of_the_algorithm() -> None:
     ("given", "param"),
     [
         ({"hyperparameters": {"lora_rank": 8}}, "resources.sharding"),
+        ({"hyperparameters": {"refills": 1}}, "hyperparameters.refills"),
         ({"resources": {"vllm": {"mode": "off", "nodes": 0}}}, "resources.vllm.mode"),
     ],
 )
-def test_what_split_weights_cannot_do_is_refused(given: dict[str, Any], param: str) -> None:
+def test_what_several_processes_cannot_do_is_refused(given: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedValue) as caught:
         scale_options(spec("cluster-32b", **given))
     assert caught.value.param == param

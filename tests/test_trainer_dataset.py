@@ -1,6 +1,9 @@
-"""Training rows: what is left out and counted, and the order of the others."""
+"""Training rows: what is left out and counted, and what the others hold."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +12,7 @@ from service.text2sql.prompt import DEFAULT, Template, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import read_schema
 from tests.fixtures_trainer import write_pets
-from trainer.dataset import Messages, prepare, schedule
+from trainer.dataset import Messages, prepare
 from trainer.errors import NoTrainingRows
 from trainer.verifier_thread import VerifierThread
 
@@ -38,6 +41,7 @@ def test_a_row_holds_the_prompt_that_serving_builds(verifier: VerifierThread) ->
     schema = verifier.run(read_schema(verifier.executor, verifier.registry.get("pets")))
     assert row.prompt == build_prompt(schema, "Who?", "a hint").messages
     assert (row.db_id, row.gold_sql, row.prompt_tokens) == ("pets", [GOOD], words(row.prompt))
+    assert row.question == question(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +51,15 @@ def test_a_row_holds_the_prompt_that_serving_builds(verifier: VerifierThread) ->
         (ENDLESS, "gold_timeout"),
         ("SELECT * FROM pets WHERE 0", "gold_empty"),
         ("SELECT random()", "gold_unstable"),
+        ("SELECT name FROM pets LIMIT 1", "gold_unstable"),
+        ("SELECT 1", "gold_constant"),
+        ("SELECT NULL FROM pets", "gold_all_null"),
     ],
 )
 def test_a_gold_that_cannot_judge_is_left_out(
     verifier: VerifierThread, gold: str, reason: str
 ) -> None:
-    prepared = prepare([question(GOOD), question(gold)], verifier, words, 1000)
+    prepared = prepare([question(GOOD), question(gold, "Which?")], verifier, words, 1000)
     assert [row.gold_sql for row in prepared.rows] == [[GOOD]]
     assert prepared.dropped == {reason: 1}
 
@@ -95,26 +102,59 @@ def test_no_row_left_says_how_many_were_left_out_and_why(verifier: VerifierThrea
 
 
 def test_rows_keep_the_order_of_the_file(verifier: VerifierThread) -> None:
-    golds = [f"SELECT {n}" for n in range(20)]
-    prepared = prepare([question(gold) for gold in golds], verifier, words, 1000)
+    golds = [f"SELECT name FROM pets WHERE id > {-n}" for n in range(20)]
+    asked = [question(gold, f"Who is over {-n}?") for n, gold in enumerate(golds)]
+    prepared = prepare(asked, verifier, words, 1000)
     assert [row.gold_sql[0] for row in prepared.rows] == golds
 
 
-def test_the_schedule_follows_from_the_seed_alone() -> None:
-    assert schedule(10, 2, 12, seed=7) == schedule(10, 2, 12, seed=7)
-    assert schedule(10, 2, 12, seed=7) != schedule(10, 2, 12, seed=8)
+@pytest.mark.parametrize(
+    ("golds", "kept", "dropped"),
+    [
+        ([GOOD, "select NAME from pets;"], [GOOD], {"duplicate_question": 1}),
+        ([GOOD, "SELECT age FROM pets"], [], {"contradicting_question": 2}),
+        (["SELEC", GOOD], [GOOD], {"gold_error": 1}),
+    ],
+)
+def test_a_question_that_is_asked_again_counts_once_and_only_with_one_answer(
+    verifier: VerifierThread, golds: list[str], kept: list[str], dropped: dict[str, int]
+) -> None:
+    texts = ["Who is it?", " who IS  it"]
+    asked = [question(gold, text) for gold, text in zip(golds, texts, strict=True)]
+    other = question("SELECT id FROM pets", "Which?")
+    prepared = prepare([*asked, other], verifier, words, 1000)
+    assert [row.gold_sql[0] for row in prepared.rows] == [*kept, other.gold_sql]
+    assert prepared.dropped == dropped
 
 
-def test_a_longer_run_begins_like_a_shorter_one() -> None:
-    assert schedule(10, 2, 30, seed=1)[:24] == schedule(10, 2, 12, seed=1)
+def test_a_hint_of_its_own_makes_a_repetition_no_contradiction(verifier: VerifierThread) -> None:
+    asked = [question(GOOD), replace(question("SELECT age FROM pets"), evidence="by age")]
+    assert len(prepare(asked, verifier, words, 1000).rows) == 2
 
 
-def test_every_pass_meets_every_row_once_in_another_order() -> None:
-    order = schedule(7, 3, 7, seed=0)
-    passes = [order[i : i + 7] for i in (0, 7, 14)]
-    assert all(sorted(one) == list(range(7)) for one in passes)
-    assert passes[0] != passes[1]
+def test_what_golds_have_shown_is_remembered_in_a_file(
+    verifier: VerifierThread, tmp_path: Path
+) -> None:
+    kept = tmp_path / "golds.json"
+    asked = [question(GOOD), question("SELEC", "Which?")]
+    first = prepare(asked, verifier, words, 1000, kept_golds=kept)
+    told = json.loads(kept.read_text())
+    assert sorted(row["fault"] or "" for row in told.values()) == ["", "gold_error"]
+    for row in told.values():
+        row["fault"] = None if row["fault"] else "gold_slow"
+    kept.write_text(json.dumps(told))
+    again = prepare(asked, verifier, words, 1000, kept_golds=kept)
+    assert (first.dropped, again.dropped) == ({"gold_error": 1}, {"gold_slow": 1})
 
 
-def test_fewer_rows_than_a_step_asks_for_are_asked_again() -> None:
-    assert schedule(1, 4, 2, seed=0) == [0] * 8
+def test_without_need_of_gold_none_is_run_and_repetitions_go(verifier: VerifierThread) -> None:
+    asked = [question(""), question("SELEC", "who"), question(ENDLESS, "Which?")]
+    asked = [replace(one, question_id=str(n)) for n, one in enumerate(asked)]
+    prepared = prepare(asked, verifier, words, 1000, need_gold=False)
+    assert [row.gold_sql for row in prepared.rows] == [[], [ENDLESS]]
+    assert prepared.dropped == {"duplicate_question": 1}
+
+
+def test_a_question_without_gold_is_left_out_where_one_is_needed(verifier: VerifierThread) -> None:
+    prepared = prepare([question(""), question(GOOD)], verifier, words, 1000)
+    assert prepared.dropped == {"no_gold": 1}

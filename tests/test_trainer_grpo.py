@@ -15,7 +15,7 @@ from trainer.batching import Batching
 from trainer.errors import TrainingDiverged
 from trainer.rewards import Rollout
 
-BATCHING = Batching(sequences_per_pass=2, passes=8, checkpoint_activations=False)
+BATCHING = Batching(sequences_per_pass=8, passes=2, checkpoint_activations=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,7 +67,7 @@ def test_each_hyperparameter_reaches_trl(tmp_path: Path) -> None:
 def test_a_step_samples_all_its_groups_before_it_updates_once(tmp_path: Path) -> None:
     found = config(tmp_path)
     assert found.generation_batch_size == 2 * 8
-    assert found.steps_per_generation == found.gradient_accumulation_steps == 8
+    assert found.steps_per_generation == found.gradient_accumulation_steps == 2
     assert found.num_iterations == 1
 
 
@@ -81,9 +81,9 @@ def test_dr_grpo_alone_does_not_divide_by_the_deviation(
     assert (found.loss_type, found.scale_rewards) == (loss_type, scale)
 
 
-def test_the_learning_rate_is_constant_and_nothing_is_reported_elsewhere(tmp_path: Path) -> None:
-    found = config(tmp_path)
-    assert found.lr_scheduler_type == "constant"
+def test_the_learning_rate_warms_up_and_nothing_is_reported_elsewhere(tmp_path: Path) -> None:
+    found = config(tmp_path, warmup_steps=3)
+    assert (found.lr_scheduler_type, found.warmup_steps) == ("constant_with_warmup", 3)
     assert found.report_to == []
     assert not found.push_to_hub
 

@@ -56,8 +56,8 @@ def test_a_misspelt_job_fails_before_torch_is_loaded(tmp_path: Path) -> None:
     assert (status.error.code, status.error.message) == (
         "invalid_request",
         "job.json: unknown field 'learning_rat'; known: job_id, spec, "
-        "base_model_path, train_data_path, data_dirs, query_timeout_s, "
-        "gold_timeout_s, worker_memory_mb",
+        "base_model_path, train_data_path, dev_data_path, other_models, values_path, data_dirs, "
+        "query_timeout_s, gold_timeout_s, worker_memory_mb",
     )
     assert ended.stdout == "False\n"
 

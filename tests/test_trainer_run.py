@@ -54,7 +54,7 @@ def test_a_run_ends_succeeded_with_a_line_for_each_step(trained: RunDir) -> None
     assert status is not None
     assert (status.state, status.step, status.max_steps, status.error) == ("succeeded", 3, 3, None)
     assert steps(trained) == [1, 2, 3]
-    assert events(trained)[0] == "data"
+    assert events(trained)[:2] == ["stage_started", "data"]
     assert events(trained)[-2:] == ["stage_finished", "succeeded"]
 
 
@@ -76,7 +76,8 @@ def test_the_numbers_of_a_step_agree_with_each_other(trained: RunDir) -> None:
         assert row["useful_groups"] == float(row["reward"] not in (0.0, 1.0))
         assert (row["grad_norm"] > 0) == (row["useful_groups"] > 0)
         assert 0 < row["completion_tokens"] <= 16
-        assert row["entropy"] > 0
+        if row["useful_groups"]:
+            assert row["entropy"] > 0
         assert row["seconds"] > 0
 
 

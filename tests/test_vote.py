@@ -4,7 +4,7 @@ import pytest
 
 from service.engine.base import Completion
 from service.generation.draft import Checked, Draft, draft
-from service.generation.vote import choose
+from service.generation.vote import choose, is_decided
 
 
 def candidate(digest: str | None, logprob: float | None = None, error: str | None = None) -> Draft:
@@ -39,3 +39,21 @@ def test_the_choice_and_the_votes(drafts: list[Draft], index: int, votes: tuple[
 def test_the_share_is_of_all_candidates_also_the_failed_ones() -> None:
     drafts = [candidate("a"), candidate("a"), candidate(None, error="no such table"), no_sql()]
     assert choose(drafts).share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("digests", "failed", "decided"),
+    [
+        ("aaab", 1, True),
+        ("aaab", 2, False),
+        ("aab", 1, False),
+        ("aa", 1, True),
+        ("aa", 2, False),
+        ("", 1, False),
+    ],
+)
+def test_a_vote_is_decided_once_those_that_failed_cannot_catch_up(
+    digests: str, failed: int, decided: bool
+) -> None:
+    drafts = [candidate(digest) for digest in digests] + [no_sql()] * failed
+    assert is_decided(drafts, failed) is decided

@@ -76,7 +76,7 @@ class Context:
         if not self.settings.values:
             return None
         home = self.request.values_path or self.run.path / "values"
-        return ValueIndexes(home, home, wait_s=_PATIENCE_S)
+        return ValueIndexes(home, home / "indexes", wait_s=_PATIENCE_S)
 
     def folder(self, stage: Stage) -> Path:
         """Where a stage keeps its own files; made if it is not there."""

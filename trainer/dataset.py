@@ -1,21 +1,23 @@
-"""From a file of questions to training rows: golds run first, prompts built, misfits counted."""
+"""From questions to training rows: golds run first, prompts built, misfits counted."""
 
-import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from pathlib import Path
 
 from service.errors import DatabaseUnusable, UnknownDatabase
+from service.text2sql.context import Context, Sources
 from service.text2sql.databases import DatabaseRegistry
-from service.text2sql.prompt import DEFAULT, Prompt, Template, build_prompt
+from service.text2sql.prompt import DEFAULT, Prompt, Template
 from service.text2sql.questions import Question
-from service.text2sql.schema import Schema, read_schema
-from service.text2sql.types import VerifyReport, VerifyTask
+from service.text2sql.schema import SchemaCache
 from service.text2sql.values.index import ValueIndexes
-from service.text2sql.values.match import ValueMatch
 from trainer.errors import NoTrainingRows
+from trainer.golds import asked_once, sound_questions
+from trainer.schedule import schedule
 from trainer.verifier_thread import VerifierThread
+
+__all__ = ["CountTokens", "Messages", "Prepared", "Row", "look_up", "prepare", "schedule"]
 
 Messages = list[dict[str, str]]
 CountTokens = Callable[[Messages], int]
@@ -28,8 +30,14 @@ class Row:
     question_id: str
     db_id: str
     gold_sql: list[str]
+    """Empty where the question has no gold and needs none."""
     prompt: Messages
     prompt_tokens: int
+    prompt_sha256: str
+    """What serving says of the same question in the same template."""
+    template: str
+    """As the prompt was filled: shorter than asked for where that was too long."""
+    question: Question
 
 
 @dataclass(slots=True)
@@ -38,8 +46,11 @@ class Prepared:
 
     rows: list[Row] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
-    templates: Counter[str] = field(default_factory=Counter)
-    """Rows by the template of their prompt."""
+
+    @property
+    def templates(self) -> Counter[str]:
+        """Rows by the template of their prompt."""
+        return Counter(row.template for row in self.rows)
 
     @property
     def longest_prompt(self) -> int:
@@ -55,54 +66,73 @@ def prepare(
     template: Template = DEFAULT,
     *,
     values: ValueIndexes | None = None,
+    kept_golds: Path | None = None,
+    need_gold: bool = True,
 ) -> Prepared:
     """Rows in the order of the questions; raises NoTrainingRows if none is left.
 
-    Left out and counted: unknown_database, and golds that fail (gold_error), are slow
-    (gold_timeout), find nothing (gold_empty: any wrong query that finds nothing would match) or do
-    not match themselves (gold_unstable: random(), now); and prompts of more than
+    Left out and counted: unknown_database; golds that cannot judge, by the faults of golds.Gold,
+    and questions asked more than once (golds.sound_questions); and prompts of more than
     `max_prompt_tokens` (prompt_too_long), even without descriptions and example values: a schema
-    that is cut would ask for the impossible.
+    that is cut would ask for the impossible. `values` finds what the prompts say of the database's
+    own values, None leaves that out. `kept_golds` is a file of the run that remembers the golds'
+    results. Without `need_gold` golds are not run, and may be missing.
     """
-    known = [q for q in questions if _is_known(q.db_id, verifier.registry)]
     prepared = Prepared()
-    prepared.dropped["unknown_database"] = len(questions) - len(known)
-    sound = list(_sound(known, verifier, prepared.dropped))
-    schemas = verifier.run(_schemas(sorted({q.db_id for q in sound}), verifier))
-    found = verifier.run(_values(sound, schemas, verifier, values))
+    dropped = prepared.dropped
+    known = [q for q in questions if _is_known(q.db_id, verifier.registry)]
+    dropped["unknown_database"] = len(questions) - len(known)
+    if need_gold:
+        with_gold = [q for q in known if q.gold_sql]
+        dropped["no_gold"] = len(known) - len(with_gold)
+        fit = sound_questions(with_gold, verifier, dropped, kept_golds)
+    else:
+        fit = asked_once(known, dropped)
     templates = template.shorter()
-    for question, named in zip(sound, found, strict=True):
-        schema = schemas[question.db_id]
-        fitting = _fitting(schema, question, named, templates, count_tokens, max_prompt_tokens)
-        if fitting is None:
-            prepared.dropped["prompt_too_long"] += 1
-            continue
-        prompt, tokens = fitting
-        gold = [question.gold_sql]
-        row = Row(question.question_id, question.db_id, gold, prompt.messages, tokens)
-        prepared.rows.append(row)
-        prepared.templates[prompt.template] += 1
+    for question, context in zip(fit, look_up(fit, verifier, values), strict=True):
+        if context is None:
+            dropped["database_unusable"] += 1
+        elif fitting := _fitting(context, question, templates, count_tokens, max_prompt_tokens):
+            prepared.rows.append(_row(question, *fitting))
+        else:
+            dropped["prompt_too_long"] += 1
     prepared.dropped += Counter()  # Without the zeros.
     if not prepared.rows:
         raise NoTrainingRows(_nothing_left(prepared.dropped, max_prompt_tokens), param="train_data")
     return prepared
 
 
-def schedule(rows: int, prompts_per_step: int, steps: int, seed: int) -> list[int]:
-    """Which row is asked when: `steps * prompts_per_step` indices, every pass shuffled anew.
+def look_up(
+    questions: Sequence[Question], verifier: VerifierThread, values: ValueIndexes | None
+) -> list[Context | None]:
+    """What each question is asked about, exactly as serving finds it, in order.
 
-    A function of its arguments alone, so a resumed run meets the same questions in the same order.
-    Passes follow one another without a gap: no row is left out for want of a full step.
+    None where the database has no tables or cannot be read. Raises NoFreeWorker.
     """
-    return list(islice(_passes(rows, seed), steps * prompts_per_step))
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, question in enumerate(questions):
+        places[question.db_id].append(place)
+    schemas = SchemaCache(max(1, len(places)))
+    sources = Sources(verifier.executor, verifier.registry, schemas, values)
+
+    async def one_database(db_id: str) -> list[Context | None]:
+        # One after the other: the first makes schema and index, the others find them.
+        return [await _context(sources, questions[place]) for place in places[db_id]]
+
+    found: list[Context | None] = [None] * len(questions)
+    for where, contexts in zip(
+        places.values(), verifier.run_each(one_database, list(places)), strict=True
+    ):
+        for place, context in zip(where, contexts, strict=True):
+            found[place] = context
+    return found
 
 
-def _passes(rows: int, seed: int) -> Iterator[int]:
-    order = list(range(rows))
-    generator = random.Random(seed)  # noqa: S311 - an order, not a secret.
-    while True:
-        generator.shuffle(order)
-        yield from order
+async def _context(sources: Sources, question: Question) -> Context | None:
+    try:
+        return await sources.context(question.db_id, question.question, question.evidence)
+    except DatabaseUnusable:
+        return None
 
 
 def _is_known(db_id: str, registry: DatabaseRegistry) -> bool:
@@ -113,69 +143,33 @@ def _is_known(db_id: str, registry: DatabaseRegistry) -> bool:
     return True
 
 
-def _sound(
-    questions: Sequence[Question], verifier: VerifierThread, dropped: Counter[str]
-) -> Iterator[Question]:
-    """Questions whose gold the verifier itself finds equal to itself, and not empty."""
-    tasks = [VerifyTask(q.db_id, (q.gold_sql,), (q.gold_sql,)) for q in questions]
-    for question, report in zip(questions, verifier.verify(tasks), strict=True):
-        fault = _gold_fault(report)
-        if fault is None:
-            yield question
-        else:
-            dropped[fault] += 1
-
-
-def _gold_fault(report: VerifyReport) -> str | None:
-    if report.gold.status != "ok":
-        return report.gold.status
-    if not report.gold.rows:
-        return "gold_empty"
-    return None if report.verdicts[0].status == "match" else "gold_unstable"
+def _row(question: Question, prompt: Prompt, tokens: int) -> Row:
+    return Row(
+        question_id=question.question_id,
+        db_id=question.db_id,
+        gold_sql=[question.gold_sql] if question.gold_sql else [],
+        prompt=prompt.messages,
+        prompt_tokens=tokens,
+        prompt_sha256=prompt.sha256,
+        template=prompt.template,
+        question=question,
+    )
 
 
 def _fitting(
-    schema: Schema,
+    context: Context,
     question: Question,
-    values: Sequence[ValueMatch],
     templates: Sequence[Template],
     count_tokens: CountTokens,
     max_tokens: int,
 ) -> tuple[Prompt, int] | None:
     """The prompt and its length, in the first of the templates that is short enough."""
     for template in templates:
-        prompt = build_prompt(
-            schema, question.question, question.evidence, template=template, values=values
-        )
+        prompt = context.prompt(question.question, question.evidence, template)
         tokens = count_tokens(prompt.messages)
         if tokens <= max_tokens:
             return prompt, tokens
     return None
-
-
-async def _schemas(db_ids: Sequence[str], verifier: VerifierThread) -> dict[str, Schema]:
-    executor, registry = verifier.executor, verifier.registry
-    return {db_id: await read_schema(executor, registry.get(db_id)) for db_id in db_ids}
-
-
-async def _values(
-    questions: Sequence[Question],
-    schemas: dict[str, Schema],
-    verifier: VerifierThread,
-    indexes: ValueIndexes | None,
-) -> list[list[ValueMatch]]:
-    """What each question names, as serving finds it."""
-    if indexes is None:
-        return [[] for _ in questions]
-    executor, registry = verifier.executor, verifier.registry
-    found = []
-    for one in questions:
-        sha256 = await registry.sha256_async(one.db_id)
-        text = f"{one.question}\n{one.evidence}"
-        schema = schemas[one.db_id]
-        database = registry.get(one.db_id)
-        found.append(await indexes.find(executor, database, sha256, schema, text))
-    return found
 
 
 def _nothing_left(dropped: Counter[str], max_prompt_tokens: int) -> str:

@@ -2,7 +2,10 @@
 
     RunFailed
       NoTrainingRows       no_training_rows      every question was left out
+      DevLeaksIntoTrain    dev_leaks_into_train  dev measures what was trained on
       TrainingDiverged     training_diverged     loss or gradient is no number any more
+      IntegrationMissing   integration_missing   MLflow, TensorBoard or W&B is not installed
+      ExportRefused        export_refused        no such checkpoint, or a folder in the way
 
 These are never answers to a request: they end up in status.json and so in the job's `error`.
 """
@@ -27,7 +30,25 @@ class NoTrainingRows(RunFailed):
     code = "no_training_rows"
 
 
+class DevLeaksIntoTrain(RunFailed):
+    """Train and dev share databases or questions; the message names them."""
+
+    code = "dev_leaks_into_train"
+
+
 class TrainingDiverged(RunFailed):
     """Loss or gradient became infinite or undefined; the last checkpoint is from before."""
 
     code = "training_diverged"
+
+
+class IntegrationMissing(RunFailed):
+    """The package that an integration needs is not installed; the message names the command."""
+
+    code = "integration_missing"
+
+
+class ExportRefused(RunFailed):
+    """What was asked for cannot be made from that run, or would overwrite a folder."""
+
+    code = "export_refused"

@@ -10,8 +10,9 @@ Advantage of completion i in its group (GRPO, arXiv 2402.03300, outcome supervis
     A_i =  r_i - mean(r)                       dr_grpo       (Dr. GRPO, arXiv 2503.20783)
 
 over the scored completions of the group; one that could not be judged has A = 0. A group whose
-rewards are all equal has advantages of 0: it teaches nothing and is reported, not replaced
-(`useful_groups`; DAPO's dynamic sampling, arXiv 2503.14476, is not done).
+rewards are all equal has advantages of 0: it teaches nothing. It is reported (`useful_groups`) and,
+up to `refills` times a step, replaced by that of another question (DAPO's dynamic sampling,
+arXiv 2503.14476, section 3.2, bounded).
 
 Loss of a token: -min(q A, clip(q, 1 - epsilon, 1 + epsilon_high) A), where q is the ratio of the
 policy's to the sampling policy's probability. The update is on-policy, one per batch, so q = 1
@@ -40,6 +41,7 @@ from service.jobs.spec import Hyperparameters, JobSpec
 from trainer.batching import Batching
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
+from trainer.refill import Refill
 from trainer.scale.options import scale_options
 from trainer.shared_prompt.sampler import sample_groups
 from trainer.shared_prompt.scores import score_batch
@@ -103,24 +105,32 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
     the metrics are therefore of the groups that teach something.
     """
 
-    def __init__(self, *, recorder: Recorder, keeper: CheckpointKeeper, **given: Any) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        keeper: CheckpointKeeper,
+        refill: Refill | None = None,
+        **given: Any,
+    ) -> None:
         super().__init__(callbacks=[recorder], **given)
-        self.keep_whole(recorder, keeper)
+        self._refill = refill
+        self._passes: list[dict[str, Any]] = []
+        self.keep_whole(recorder, keeper, refill)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         if self.use_vllm:
-            found: tuple[list[list[int]], list[list[float]] | None] = super()._generate_single_turn(
+            return super()._generate_single_turn(  # type: ignore[no-any-return, no-untyped-call]
                 prompt_ids, images, fields, num_generations
             )
-            return found
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             groups = sample_groups(
                 self.accelerator.unwrap_model(self.model),
                 prompt_ids[::num_generations],
                 group_size=num_generations,
-                max_tokens=self.max_completion_length,
+                max_tokens=int(self.max_completion_length or 0),
                 temperature=self.temperature,
                 stops=self.eos_token_ids,
             )
@@ -149,17 +159,20 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
         passes = self.args.steps_per_generation
-        if self._step % (passes * self.num_iterations) == 0 or self._buffered_inputs is None:
+        if self._step % (passes * self.num_iterations) == 0 or not self._passes:
             scored = self._generate_and_score_completions(generation_batch)
-            self._buffered_inputs = split_tensor_dict(scored, passes)
-        return self._buffered_inputs[self._step % passes]
+            if self._refill is not None:
+                scored = self._refill.apply(
+                    scored, int(self.num_generations or 0), self._generate_and_score_completions
+                )
+            self._passes = split_tensor_dict(scored, passes)
+        return self._passes[self._step % passes]
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         alone = self.accelerator.num_processes == 1  # Other ranks would wait for this one's pass.
         if alone and self.beta == 0 and not inputs["advantages"].any():
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        loss: torch.Tensor = super()._compute_loss(model, inputs)
-        return loss
+        return super()._compute_loss(model, inputs)  # type: ignore[no-any-return, no-untyped-call]
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """TRL's card describes an upload to its hub; a checkpoint has its manifest."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest, Stage
 from trainer.context import Context, Policy, StageResult
+from trainer.questions import read_all
 from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
@@ -24,17 +25,27 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
     workers = max(1, asked.cpus // asked.processes_per_node)
     results: dict[str, StageResult] = {}
     with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
+        if any(not _done(run, stage) for stage in request.spec.recipe):
+            read_all(request, verifier)  # Refuses dev data that leaks, before anything is spent.
         for stage in request.spec.recipe:
             if stopper.requested:
                 raise StopRequested
-            path = run.path / "stages" / f"{stage}.json"
-            if not path.exists():
+            if not _done(run, stage):
                 context = _context(run, request, verifier, stopper, results)
                 result = _timed(stage, context)
                 if is_main():
-                    _write(path, result)
+                    _write(_result_path(run, stage), result)
                 barrier()
-            results[stage] = StageResult.model_validate_json(path.read_bytes())
+            found = _result_path(run, stage).read_bytes()
+            results[stage] = StageResult.model_validate_json(found)
+
+
+def _done(run: RunDir, stage: Stage) -> bool:
+    return _result_path(run, stage).exists()
+
+
+def _result_path(run: RunDir, stage: Stage) -> Path:
+    return run.path / "stages" / f"{stage}.json"
 
 
 def _context(

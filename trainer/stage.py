@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
 
-from service.text2sql.questions import read_questions
 from trainer.batching import Batching, plan
 from trainer.checkpoint import CheckpointKeeper, partial_path, weights_sha256
 from trainer.context import Context, StageResult
-from trainer.dataset import Prepared, prepare, schedule
+from trainer.dataset import Prepared, Row
 from trainer.grpo import Grpo, grpo_config, lora_config
 from trainer.model import (
     load_config,
@@ -21,8 +20,11 @@ from trainer.model import (
     token_counter,
 )
 from trainer.progress import Recorder, describe_grpo
+from trainer.refill import Refill
 from trainer.rewards import ExecutionReward
+from trainer.schedule import Stream, schedule
 from trainer.stopping import StopRequested
+from trainer.training_rows import training_rows
 
 
 def run_grpo(context: Context) -> StageResult:
@@ -47,7 +49,8 @@ def run_grpo(context: Context) -> StageResult:
 def _build(context: Context) -> Grpo:
     chosen, base = context.settings, context.policy.base_model_path
     tokenizer = load_tokenizer(base)
-    data = _data(context, tokenizer)
+    limit = prompt_limit(load_config(base), chosen)
+    data = training_rows(context, "grpo", token_counter(tokenizer), limit)
     batching = _batching(context, data)
     report_data(context, data, asdict(batching))
     reward = ExecutionReward(context.verifier.verify)
@@ -64,20 +67,16 @@ def _build(context: Context) -> Grpo:
         peft_config=config,
         recorder=Recorder(context.run, context.stopper, "grpo", describe, offset=context.steps),
         keeper=keeper(context, "grpo", data),
+        refill=_refill(context, data),
     )
 
 
-def _data(context: Context, tokenizer: Any) -> Prepared:
-    limit = prompt_limit(load_config(context.policy.base_model_path), context.settings)
-    questions = read_questions(context.request.train_data_path)
-    return prepare(
-        questions,
-        context.verifier,
-        token_counter(tokenizer),
-        limit,
-        context.template,
-        values=context.value_indexes(),
-    )
+def _refill(context: Context, data: Prepared) -> Refill | None:
+    """Where questions come from that replace those without signal: an order of their own."""
+    if not context.settings.refills:
+        return None
+    stream = Stream(len(data.rows), context.request.spec.seed + 1)
+    return Refill([_columns(row) for row in data.rows], stream, context.settings.refills)
 
 
 def _batching(context: Context, data: Prepared) -> Batching:
@@ -97,7 +96,13 @@ def _ordered(context: Context, data: Prepared) -> Dataset:
     spec = context.request.spec
     per_step = spec.hyperparameters.prompts_per_step
     order = schedule(len(data.rows), per_step, spec.max_steps, spec.seed)
-    return Dataset.from_list([asdict(row) for row in data.rows]).select(order)
+    return Dataset.from_list([_columns(row) for row in data.rows]).select(order)
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    """What sampling and reward need of a row."""
+    names = ("prompt", "question_id", "db_id", "gold_sql")
+    return {name: getattr(row, name) for name in names}
 
 
 def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.types import VerifyReport, VerifyTask
 from service.text2sql.verifier import Verifier
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -59,6 +60,19 @@ class VerifierThread:
     def verify(self, tasks: Sequence[VerifyTask]) -> list[VerifyReport]:
         """Verify all tasks, as many at once as there are workers; reports in order."""
         return self.run(self._verify_all(tasks))
+
+    def run_each(self, work: Callable[[A], Coroutine[Any, Any, T]], on: Sequence[A]) -> list[T]:
+        """Run `work` on each, on as many at once as there are workers; results in order."""
+        return self.run(self._run_each(work, on))
+
+    async def _run_each(
+        self, work: Callable[[A], Coroutine[Any, Any, T]], on: Sequence[A]
+    ) -> list[T]:
+        async def bounded(item: A) -> T:
+            async with self._at_once:
+                return await work(item)
+
+        return await asyncio.gather(*(bounded(item) for item in on))
 
     async def _verify_all(self, tasks: Sequence[VerifyTask]) -> list[VerifyReport]:
         return await asyncio.gather(*(self._verify(task) for task in tasks))

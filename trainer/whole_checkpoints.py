@@ -1,13 +1,21 @@
 """Whole checkpoints from transformers' Trainer, also of a run stopped in the middle of a step."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.randomness import RandomStates
 from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import StopRequested
+
+_CURSOR = "refill_cursor"
+
+
+class Kept(Protocol):
+    """What else belongs to a step: a number that says where it stands."""
+
+    cursor: int
 
 
 class WholeCheckpoints:
@@ -18,15 +26,20 @@ class WholeCheckpoints:
     model: Any
     train: Any
 
-    def keep_whole(self, recorder: Recorder, keeper: CheckpointKeeper) -> None:
+    def keep_whole(
+        self, recorder: Recorder, keeper: CheckpointKeeper, kept: Kept | None = None
+    ) -> None:
         """Publish checkpoints with `keeper`, numbers as `recorder` knows them."""
         self._recorder = recorder
         self._keeper = keeper
-        self._whole: tuple[RandomStates, int] | None = None
+        self._kept = kept
+        self._whole: tuple[RandomStates, int, int] | None = None
         recorder.on_step_whole = self._remember
 
     def run(self, checkpoint: Path | None) -> None:
         """Train from a checkpoint or the start; after StopRequested the last whole step is kept."""
+        if checkpoint and self._kept is not None:
+            self._kept.cursor = int((checkpoint / _CURSOR).read_text())
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except StopRequested:
@@ -34,15 +47,18 @@ class WholeCheckpoints:
             raise
 
     def _remember(self) -> None:
-        self._whole = (RandomStates.take(), self.state.num_input_tokens_seen)
+        cursor = self._kept.cursor if self._kept else 0
+        self._whole = (RandomStates.take(), self.state.num_input_tokens_seen, cursor)
 
     def _save_last_whole_step(self) -> None:
         # The step that was cut off has sampled and computed gradients, no more: weights, optimizer
-        # and counters are those of the step before, once these two are put back.
+        # and counters are those of the step before, once these are put back.
         if self._whole is None:
             return
-        states, self.state.num_input_tokens_seen = self._whole
+        states, self.state.num_input_tokens_seen, cursor = self._whole
         states.restore()
+        if self._kept is not None:
+            self._kept.cursor = cursor
         if not self._keeper.has(self.state.global_step):
             self._save_checkpoint(self.model, None)
 
@@ -52,5 +68,7 @@ class WholeCheckpoints:
         written = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
         barrier()  # Each rank writes its own random states.
         if is_main():
+            if self._kept is not None:
+                (written / _CURSOR).write_text(str(self._kept.cursor))
             self._keeper.publish(written, step, self._recorder.last_row)
         barrier()

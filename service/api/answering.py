@@ -19,10 +19,11 @@ class GenerateReply(GenerateAnswer):
 async def answer_question(
     task: GenerateTask, parts: Parts, report: Report = unreported
 ) -> GenerateReply:
-    """The answer, counted, and remembered under the request's id; raises as Generator.generate."""
+    """The answer, counted, remembered if asked for; raises as Generator.generate."""
     answer = await parts.generator.generate(task, report)
     parts.metrics.count_generation(answer)
-    parts.feedback.record(_record(task, answer))
+    if task.remember:
+        parts.feedback.record(_record(task, answer))
     given = {field.name: getattr(answer, field.name) for field in fields(answer)}
     return GenerateReply(**given, request_id=request_id.get())
 

@@ -5,8 +5,10 @@
     event: done    data: the answer, as without `stream`
     event: error   data: the one error body
 
-A failure before the first event is an ordinary answer with its own status. While nothing happens
-a comment goes out every 15 seconds, so that proxies keep the connection. Other protocols have other
+A failure before the stream begins is an ordinary answer with its own status. It begins once the
+model is asked: what fails until then (no such database, an engine that is off or starting) is known
+within moments. While nothing happens a comment goes out every 15 seconds, so that proxies keep the
+connection. Text is joined for a reader that falls behind (mailbox.py). Other protocols have other
 forms of the same stream (Form).
 """
 
@@ -22,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.errors import INTERNAL, error_body, known_body
 from service.api.hangup import hung_up, while_connected
+from service.api.mailbox import Mailbox
 from service.errors import VeriSQLError
 from service.generation.stages import Piece, Report, Stage
 
@@ -33,7 +36,6 @@ _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 Work = Callable[[Report], Coroutine[Any, Any, T]]
-_Event = Stage | Piece | None
 
 
 class Form(Protocol[T_contra]):
@@ -46,7 +48,7 @@ class Form(Protocol[T_contra]):
         """The first frame."""
 
     def frame(self, event: Stage | Piece) -> bytes:
-        """The frame of an event; those before the answer began have none."""
+        """The frame of an event; not asked for those before the answer began."""
 
     def done(self, result: T_contra) -> bytes:
         """The last frames."""
@@ -57,9 +59,9 @@ class Form(Protocol[T_contra]):
 
 async def event_stream(request: Request, work: Work[T], form: Form[T]) -> Response:
     """Start the work and stream what it reports; raises what it raises before the answer begins."""
-    events: asyncio.Queue[_Event] = asyncio.Queue()
-    working = asyncio.create_task(work(events.put_nowait))
-    working.add_done_callback(lambda _: events.put_nowait(None))
+    events = Mailbox()
+    working = asyncio.create_task(work(events.put))
+    working.add_done_callback(lambda _: events.end())
     try:
         first = await while_connected(request, _opening(events, form))
         if first is None:
@@ -101,7 +103,7 @@ async def _frames(
 
 
 async def _written(
-    first: Any, events: asyncio.Queue[_Event], working: asyncio.Task[T], form: Form[T]
+    first: Any, events: Mailbox, working: asyncio.Task[T], form: Form[T]
 ) -> AsyncGenerator[bytes, None]:
     event = first
     yield form.begin()
@@ -111,7 +113,7 @@ async def _written(
     yield _last(working, form)
 
 
-async def _opening(events: asyncio.Queue[_Event], form: Form[Any]) -> Any:
+async def _opening(events: Mailbox, form: Form[Any]) -> Any:
     """The event with which the answer begins: none at the end, and silence is one too."""
     while (event := await _next(events)) not in (None, _QUIET) and not form.opens(event):
         pass
@@ -125,7 +127,7 @@ class _Quiet:
 _QUIET: Any = _Quiet()
 
 
-async def _next(events: asyncio.Queue[_Event]) -> Any:
+async def _next(events: Mailbox) -> Any:
     try:
         async with asyncio.timeout(_QUIET_S):  # wait_for may swallow a cancellation in Python 3.11
             return await events.get()
@@ -134,15 +136,21 @@ async def _next(events: asyncio.Queue[_Event]) -> Any:
 
 
 class NamedEvents:
-    """The form of POST /generate."""
+    """The form of one stream of POST /generate."""
 
-    def opens(self, _event: Stage | Piece) -> bool:
-        """With whatever comes first."""
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def opens(self, event: Stage | Piece) -> bool:
+        """With what follows the schema, which is held until then."""
+        if isinstance(event, Stage) and event.stage == "schema":
+            self._held.append(self.frame(event))
+            return False
         return True
 
     def begin(self) -> bytes:
-        """Nothing."""
-        return b""
+        """What was held."""
+        return b"".join(self._held)
 
     def frame(self, event: Stage | Piece) -> bytes:
         """`stage` or `text`."""

@@ -56,6 +56,9 @@ class GenerateOptions(StrictModel):
     verified: Annotated[
         bool, Field(description="May answer with the verified query of the same question.")
     ] = True
+    remember: Annotated[
+        bool, Field(description="Keep the answer, so that feedback can be given on it.")
+    ] = True
     debug: Annotated[bool, Field(description="Give the prompt and completions too.")] = False
 
 

@@ -35,16 +35,22 @@ async def side(executor: Executor, subject: Subject, sha256: dict[str, str]) -> 
     for db_id, digest in sha256.items():
         identities[db_id] = Identity(digest)
         with suppress(DatabaseUnusable):
-            schema = await _schema(executor, subject.databases.get(db_id))
-            identities[db_id] = Identity(digest, schema)
+            columns = await _columns(executor, subject.databases.get(db_id))
+            identities[db_id] = Identity(digest, _hash(columns), frozenset(columns))
     return Side(subject.name, subject.rows(), identities)
 
 
-async def _schema(executor: Executor, database: Database) -> str:
-    """A hash of the names of tables and columns; empty if there are none or they cannot be read."""
+async def _columns(executor: Executor, database: Database) -> list[tuple[str, str]]:
+    """Tables with their columns, sorted; empty if there are none or they cannot be read."""
     result = await executor.query(
         database.path, _SCHEMA, timeout_s=_SCHEMA_TIMEOUT_S, max_rows=_MAX_COLUMNS
     )
     if result.status != "ok" or result.truncated or not result.rows:
+        return []
+    return [(str(table), str(column)) for table, column in result.rows]
+
+
+def _hash(columns: list[tuple[str, str]]) -> str:
+    if not columns:
         return ""
-    return hashlib.sha256(repr(result.rows).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(repr(columns).encode(errors="surrogatepass")).hexdigest()

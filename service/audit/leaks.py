@@ -15,6 +15,8 @@ class Identity:
     sha256: str = ""
     schema: str = ""
     """Empty where the database cannot be read or has no tables: then it equals no other."""
+    columns: frozenset[tuple[str, str]] = frozenset()
+    """Table and column of each column, in lower case: what `schema` is the hash of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Side:
 
 def leaks(audited: Side, other: Side) -> Iterator[Finding]:
     """A finding for each row whose database, and for each whose question is in `other` too."""
-    shared = _shared(audited, other)
+    shared = shared_databases(audited, other)
     asked: dict[str, int] = {}
     used: dict[tuple[str, str], int] = {}
     for row, question in other.rows.items():
@@ -54,7 +56,7 @@ def _db_ids(side: Side) -> set[str]:
     return {question.db_id for question in side.rows.values()}
 
 
-def _shared(audited: Side, other: Side) -> dict[str, str]:
+def shared_databases(audited: Side, other: Side) -> dict[str, str]:
     """How each database is known there: by name, by content, by its tables; empty if it is not."""
     names = _db_ids(other)
     there = sorted(names, reverse=True)  # so that the first name wins

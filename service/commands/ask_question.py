@@ -35,10 +35,11 @@ class Asker:
         self._verifier = verifier
         self._metrics = list(metrics)
         self._options = dict(options)
-        # Every prompt is kept, and what people confirmed earlier does not answer for the model.
+        # Every prompt is kept, what people confirmed earlier does not answer for the model, and
+        # nobody rates these answers: in the store they would take the place of people's.
         self._besides = {
             name: value
-            for name, value in {"debug": True, "verified": False}.items()
+            for name, value in {"debug": True, "verified": False, "remember": False}.items()
             if name not in options
         }
 

@@ -53,6 +53,11 @@ class BalancedEngine:
         """Stop looking; the servers are not ours."""
         await asyncio.gather(*(server.close() for server in self._servers))
 
+    def check_ready(self) -> None:
+        """Raises EngineUnavailable where no server is ready."""
+        if not self._ready():
+            raise self._none_ready()
+
     async def complete(
         self,
         messages: Sequence[Message],

@@ -96,6 +96,9 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Stop for good and leave no process behind."""
 
+    def check_ready(self) -> None:
+        """Raises EngineOff, EngineUnavailable where a completion would be refused unasked."""
+
     async def complete(
         self,
         messages: Sequence[Message],

@@ -27,6 +27,10 @@ class OffEngine:
     async def close(self) -> None:
         """Nothing to stop."""
 
+    def check_ready(self) -> None:
+        """Raises EngineOff."""
+        raise _off()
+
     async def complete(
         self,
         messages: Sequence[Message],

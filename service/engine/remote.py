@@ -101,6 +101,10 @@ class RemoteEngine:
         self._set("failed", why)
         self._doubted.set()
 
+    def check_ready(self) -> None:
+        """Raises EngineUnavailable until it has answered once; later a request is the test."""
+        self._answering()
+
     async def complete(
         self,
         messages: Sequence[Message],
@@ -110,9 +114,7 @@ class RemoteEngine:
         on_text: OnText | None = None,
     ) -> Completions:
         """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge, UnknownModel."""
-        if self._model is None:
-            raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
-        asked = self._named(self._model, model)
+        asked = self._named(self._answering(), model)
         return await self._client.complete(asked, messages, sampling, on_text)
 
     def count_tokens(self, text: str) -> int:
@@ -136,6 +138,11 @@ class RemoteEngine:
         """Let one go; raises EngineUnavailable, EngineTimeout."""
         self._names = tuple(known for known in self._names if known != name)
         await self._adapters.unload(self._client, name)
+
+    def _answering(self) -> EngineModel:
+        if self._model is None:
+            raise EngineUnavailable(f"the model is not ready: {self.state.detail}", retry_after_s=5)
+        return self._model
 
     def _named(self, base: EngineModel, name: str | None) -> EngineModel:
         if name in (None, base.name):

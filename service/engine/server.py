@@ -123,6 +123,10 @@ class LocalEngine:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
 
+    def check_ready(self) -> None:
+        """Raises EngineUnavailable while it starts."""
+        self._answering()
+
     async def complete(
         self,
         messages: Sequence[Message],

@@ -9,7 +9,7 @@ from service.errors import InvalidRequest, TooLarge
 from service.generation.context import Context
 from service.generation.stages import Piece, Report
 from service.generation.task import GenerateTask
-from service.text2sql.prompt import Budget, Prompt, Template, build_prompt
+from service.text2sql.prompt import Budget, Prompt, Template
 from service.text2sql.schema import Schema
 
 _SEVERAL = 0.8  # the temperature at which several candidates differ
@@ -59,8 +59,12 @@ class Asker:
         on_text = None if report is None else (lambda i, text: report(Piece(i, text)))
         refused: TooLarge | None = None
         for part in _SHRINK:
-            tokens = int((self.context_tokens - task.max_tokens) * part)
-            prompt = await self._prompt(context, task, template, tokens)
+            try:
+                prompt = await self._prompt(context, task, template, part)
+            except TooLarge:
+                if refused is None:
+                    raise
+                break  # its message would name the part for the whole; the server's own tells more
             try:
                 answer = await self.engine.complete(
                     prompt.messages, sampling, model=task.model, on_text=on_text
@@ -70,20 +74,21 @@ class Asker:
                 refused = error
         raise TooLarge(
             f"the schema of {task.db_id!r}, the question and max_tokens={task.max_tokens} do not "
-            f"fit into the model's context: {refused.message if refused else ''}",
+            f"fit into the model's context of {self.context_tokens} tokens "
+            f"(VERISQL_MAX_MODEL_LEN): {refused.message if refused else ''}",
             param="db_id",
         ) from refused
 
     async def _prompt(
-        self, context: Context, task: GenerateTask, template: Template, tokens: int
+        self, context: Context, task: GenerateTask, template: Template, part: float
     ) -> Prompt:
+        """Raises TooLarge, which names the tokens of that part of the room as those allowed."""
+        tokens = int((self.context_tokens - task.max_tokens) * part)
         build = partial(
-            build_prompt,
-            context.schema,
+            context.prompt,
             task.question,
             task.evidence,
-            template=template,
-            values=context.values,
+            template,
             history=task.history,
             budget=Budget(tokens, self.engine.count_tokens),
         )

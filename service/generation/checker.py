@@ -25,6 +25,8 @@ class Checker:
     database: Database
     depth: Depth
     max_rows: int
+    keeps_rows: bool = True
+    """False where one query of many is the answer: then its rows are fetched when it is known."""
 
     async def check(self, drafts: list[Draft]) -> list[Draft]:
         """The drafts with what the engine made of them, each distinct query once.
@@ -74,7 +76,7 @@ class Checker:
             columns=tuple(ran.reads),
             digest=ran.digest,
             names=tuple(ran.columns),
-            rows=tuple(ran.rows),
+            rows=tuple(ran.rows) if self.keeps_rows else None,
             truncated=ran.truncated,
             elapsed_ms=ran.elapsed_ms,
         )

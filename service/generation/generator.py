@@ -101,6 +101,7 @@ class Generator:
             return known
         if task.clarify and (found := await _doubt(asking)):
             return asked_back(asking, found)
+        self._engine.check_ready()  # a refusal after this would be an event of a stream
         streamed = None if report is unreported else report
         report(Stage("generating", f"{task.n} candidates" if task.n > 1 else "one candidate"))
         asker = Asker(self._engine, self._defaults.context_tokens)
@@ -108,6 +109,7 @@ class Generator:
         stop_at = began + self._defaults.answer_timeout_s / 2
         mended = await self._mended(asking, asked, report, stop_at)
         choice = choose(mended.drafts)
+        mended = await self._with_rows(asking, mended, choice.index)
         tell = partial(answered, asking, asked, mended, choice)
         return await _told(tell, mended.drafts[choice.index].sql)
 
@@ -121,9 +123,8 @@ class Generator:
         )
         if found is None:
             return None
-        depth: Depth = "run" if task.execute else "compile"
-        report(Stage("executing" if task.execute else "checking", depth))
-        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
+        checker = self._checker(asking, "run" if task.execute else "compile")
+        report(Stage("executing" if task.execute else "checking", checker.depth))
         checked = await checker.look(found.sql)
         if checked.error:
             return None
@@ -141,21 +142,45 @@ class Generator:
 
     async def _mended(self, asking: Asking, asked: Asked, report: Report, stop_at: float) -> Mended:
         """The candidates as the SQL engine sees them, after as many repairs as are allowed."""
-        task, context = asking.task, asking.context
-        depth = _depth(task)
-        checker = Checker(self._executor, context.database, depth, _shown_rows(task))
-        report(Stage("checking" if depth == "compile" else "executing", depth))
+        task = asking.task
+        checker = self._checker(asking, _depth(task), several=task.n > 1)
+        report(Stage("checking" if checker.depth == "compile" else "executing", checker.depth))
         drafts = await checker.check([draft(choice) for choice in asked.completions.choices])
-        if not task.repair or not any(d.mendable for d in drafts):
+        mender = Mender(
+            self._engine,
+            checker,
+            asking.context.schema,
+            sampling_of(task),
+            # The model that answered, though another one may be live by now.
+            asked.completions.model.served_name,
+            task.repair,
+            stop_at,
+        )
+        if not task.repair or not mender.to_mend(drafts):
             return Mended(drafts)
         report(Stage("repairing", f"at most {task.repair} times"))
-        sampling = sampling_of(task)
-        # The model that answered, though another one may be live by now.
-        model = asked.completions.model.served_name
-        mender = Mender(
-            self._engine, checker, context.schema, sampling, model, task.repair, stop_at
-        )
         return await mender.mend(asked.prompt.messages, drafts)
+
+    async def _with_rows(self, asking: Asking, mended: Mended, chosen: int) -> Mended:
+        """With the rows of the chosen candidate, where those of all were not kept.
+
+        It runs once more for them. A query that fails this time, as one that calls random() may, is
+        a candidate that is not valid.
+        """
+        picked = mended.drafts[chosen]
+        if not asking.task.execute or picked.sql is None or picked.error is not None:
+            return mended
+        if picked.checked and picked.checked.rows is not None:
+            return mended
+        checked = await self._checker(asking, "run").look(picked.sql)
+        drafts = list(mended.drafts)
+        drafts[chosen] = replace(picked, checked=checked)
+        return replace(mended, drafts=drafts)
+
+    def _checker(self, asking: Asking, depth: Depth, *, several: bool = False) -> Checker:
+        """`several` are 64 at most, each with a megabyte of rows: only the answer's are kept."""
+        rows = asking.task.max_rows if depth == "run" else 0
+        return Checker(self._executor, asking.context.database, depth, rows, not several)
 
 
 async def _doubt(asking: Asking) -> Doubt | None:
@@ -169,11 +194,6 @@ async def _doubt(asking: Asking) -> Doubt | None:
 async def _told(tell: Callable[[], GenerateAnswer], sql: str | None) -> GenerateAnswer:
     # sqlglot may take seconds over a long query, in which others would wait.
     return await asyncio.to_thread(tell) if len(sql or "") > _LONG_SQL else tell()
-
-
-def _shown_rows(task: GenerateTask) -> int:
-    """A vote alone needs digests, and no rows of each candidate in memory."""
-    return task.max_rows if task.execute else 0
 
 
 def _depth(task: GenerateTask) -> Depth:

@@ -44,26 +44,42 @@ def _is_quoted_alone(column: exp.Column) -> bool:
 
 
 class _Known:
-    """The names of a schema's columns, looked up for every name in quotes."""
+    """The names of a schema's columns, and of those in sight of each select, found once."""
 
     def __init__(self, schema: Schema) -> None:
-        self.tables = {
+        self._tables = {
             table.name.lower(): {column.name.lower() for column in table.columns}
             for table in schema.tables
         }
-        self.columns = set().union(*self.tables.values())
+        self._columns = set[str]().union(*self._tables.values())
+        self._in_from: dict[int, set[str]] = {}
+
+    def in_from(self, select: exp.Select) -> set[str]:
+        """Those that FROM gives; all where it holds more than tables of the schema."""
+        if id(select) not in self._in_from:
+            self._in_from[id(select)] = self._found(select)
+        return self._in_from[id(select)]
+
+    def _found(self, select: exp.Select) -> set[str]:
+        found = set[str]()
+        for source in sources(select):
+            is_table = isinstance(source, exp.Table)
+            columns = self._tables.get(source.name.lower()) if is_table else None
+            if columns is None:  # a subquery, a common table expression, or not of this schema
+                return self._columns
+            found |= columns
+        return found
 
 
 def _may_be_a_column(column: exp.Column, known: _Known) -> bool:
     name = column.name.lower()
     if name in _ROW_NAMES:
         return True
-    for source in _sources_in_sight(column):
-        columns = known.tables.get(source.name.lower()) if isinstance(source, exp.Table) else None
-        if columns is None:  # a subquery, a common table expression, or not of this schema
-            return name in known.columns
-        if name in columns:
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        if name in known.in_from(select):
             return True
+        select = select.find_ancestor(exp.Select)
     return False
 
 
@@ -71,13 +87,6 @@ def _given_names(tree: exp.Query) -> set[str]:
     aliases = {alias.alias.lower() for alias in tree.find_all(exp.Alias)}
     named = (part.name.lower() for a in tree.find_all(exp.TableAlias) for part in a.columns)
     return aliases.union(named)
-
-
-def _sources_in_sight(column: exp.Column) -> Iterator[exp.Expr]:
-    select = column.find_ancestor(exp.Select)
-    while select is not None:
-        yield from sources(select)
-        select = select.find_ancestor(exp.Select)
 
 
 def sources(select: exp.Select) -> Iterator[exp.Expr]:

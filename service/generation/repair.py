@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from service.engine.base import Completions, Engine, Message, Sampling
@@ -12,6 +12,7 @@ from service.generation.draft import Draft, draft
 from service.generation.hints import hint
 from service.generation.task import Exchange, Repair
 from service.generation.together import together
+from service.generation.vote import is_decided
 from service.text2sql.schema import Schema
 from service.text2sql.untrusted import one_line, without_tokens
 
@@ -74,8 +75,14 @@ class Mender:
     stop_at: float
     """By time.monotonic(): no round begins later."""
 
+    def to_mend(self, drafts: Sequence[Draft], settled: Set[int] = frozenset()) -> list[int]:
+        """Places of what failed by its own fault; none where mending cannot change the result."""
+        failed = [n for n, d in enumerate(drafts) if d.mendable and n not in settled]
+        votes = self.checker.depth == "compare"
+        return [] if votes and is_decided(drafts, len(failed)) else failed
+
     async def mend(self, messages: Sequence[Message], drafts: list[Draft]) -> Mended:
-        """Mend what failed; a candidate that does not fit into the context stays as it is.
+        """Mend what failed and may matter; what does not fit into the context stays as it is.
 
         So does one that came back unchanged, and so do all once the model server is in trouble, if
         another candidate is an answer. Raises EngineUnavailable, EngineTimeout where none is, and
@@ -83,7 +90,7 @@ class Mender:
         """
         mended, settled = Mended(drafts), set[int]()
         for _ in range(self.rounds):
-            failed = [n for n, d in enumerate(mended.drafts) if d.mendable and n not in settled]
+            failed = self.to_mend(mended.drafts, settled)
             if not failed or time.monotonic() > self.stop_at:
                 break
             before = mended

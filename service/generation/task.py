@@ -40,6 +40,8 @@ class GenerateTask:
     """May answer with a question, or that the database does not hold the answer."""
     verified: bool = True
     """May answer with the verified query of the same question."""
+    remember: bool = True
+    """Keep the answer for feedback."""
     debug: bool = False
 
 

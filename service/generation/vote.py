@@ -42,6 +42,17 @@ def choose(drafts: Sequence[Draft]) -> Choice:
     return Choice(_most_probable(drafts, with_sql or range(len(drafts))), votes)
 
 
+def is_decided(drafts: Sequence[Draft], failed: int) -> bool:
+    """Whether the largest group stays the largest, whatever becomes of `failed` candidates.
+
+    They may join the second largest group, or make one of their own. Which member of the group is
+    the answer may still change, its result not.
+    """
+    sizes = sorted(map(len, _groups(drafts)), reverse=True)
+    first, second = (*sizes, 0, 0)[:2]
+    return first > second + failed
+
+
 def _groups(drafts: Sequence[Draft]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     alone = count()

@@ -10,15 +10,16 @@ from pathlib import Path
 import psutil
 
 from service.errors import InvalidRequest, ModelUnavailable, NoDiskSpace, UnsupportedValue
-from service.jobs.datasets import dataset_db_ids, find_dataset
+from service.jobs.datasets import dataset_db_ids, find_questions
 from service.jobs.resources import Resources
 from service.jobs.spec import JobSpec
 from service.models.registry import check_model
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.layouts import Split
 
 TRAINER_PACKAGES = ("torch", "trl", "peft")
 MIN_FREE_BYTES = 1024**3
-_NAMED = 3  # missing databases that the message lists
+_NAMED = 3  # databases that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,46 @@ class Checks:
         """
         check_resources(spec.resources, Machine.here())
         check_installed(TRAINER_PACKAGES)
-        self._check_model(spec.base_model)
-        self._check_dataset(spec.train_data, "train_data")
+        self._check_model(spec.base_model, "base_model")
+        if "select" in spec.recipe:
+            for name in spec.hyperparameters.select.base_models:
+                self._check_model(name, "hyperparameters.select.base_models")
+        trained = self._db_ids(spec.train_data, "train_data", "train", need_gold=spec.needs_gold)
         if spec.dev_data is not None:
-            self._check_dataset(spec.dev_data, "dev_data")
+            check_apart(trained, self._db_ids(spec.dev_data, "dev_data", "dev"))
         check_disk(self.runs_dir)
 
-    def _check_model(self, name: str) -> None:
+    def _check_model(self, name: str, param: str) -> None:
         try:
             check_model(name, self.models_dir)
         except ModelUnavailable as error:
-            raise ModelUnavailable(error.message, param="base_model") from error
+            raise ModelUnavailable(error.message, param=param) from error
 
-    def _check_dataset(self, name: str, param: str) -> None:
-        wanted = dataset_db_ids(find_dataset(name, self.data_dirs, param), param)
-        missing = sorted(set(wanted) - set(self.registry.ids()))
-        if missing:
-            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    def _db_ids(self, name: str, param: str, split: Split, *, need_gold: bool = True) -> list[str]:
+        path = find_questions(name, self.data_dirs, param, split)
+        wanted = dataset_db_ids(path, param, split, need_gold=need_gold)
+        if missing := sorted(set(wanted) - set(self.registry.ids())):
             raise InvalidRequest(
-                f"{name!r} asks about databases that are not registered: "
-                f"{', '.join(missing[:_NAMED])}{more}; add the folder that holds them to "
-                "VERISQL_DATA_DIR",
+                f"{name!r} asks about databases that are not registered: {_named(missing)}; add "
+                "the folder that holds them to VERISQL_DATA_DIR",
                 param=param,
             )
+        return wanted
+
+
+def check_apart(train: Sequence[str], dev: Sequence[str]) -> None:
+    """Raise InvalidRequest if both ask about a database; the trainer looks deeper than names."""
+    if shared := sorted(set(train) & set(dev)):
+        raise InvalidRequest(
+            f"train_data and dev_data both ask about {_named(shared)}: dev measures what was "
+            "learned only on databases that are not trained on; leave these out of one of them",
+            param="dev_data",
+        )
+
+
+def _named(db_ids: Sequence[str]) -> str:
+    more = f" and {len(db_ids) - _NAMED} more" if len(db_ids) > _NAMED else ""
+    return ", ".join(db_ids[:_NAMED]) + more
 
 
 def check_resources(asked: Resources, machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""Make a run directory ready for the trainer: data set and model become paths, job.json is written.
+"""Make a run directory ready for the trainer: names become paths, job.json is written.
 
 This may download and convert a model for minutes, so it runs in a thread of its own.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import NoDiskSpace, VeriSQLError
-from service.jobs.datasets import find_dataset
+from service.jobs.datasets import find_questions
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
@@ -28,12 +28,14 @@ class Preparer:
     models_dir: Path
     limits: Limits
     """Of the service's own sandbox; the trainer's has the same."""
+    values_path: Path | None = None
+    """Where trainers keep value indexes and their key; None is each run's own folder."""
 
     def prepare(self, job: Job, stop: threading.Event) -> None:
         """Write job.json unless it is there; may be repeated after a crash at any point.
 
-        Blocks; gives up soon after `stop` is set. Raises UnknownDataset, ModelUnavailable,
-        NoDiskSpace.
+        Blocks; gives up soon after `stop` is set. Raises UnknownDataset, InvalidRequest,
+        ModelUnavailable, NoDiskSpace.
         """
         run = RunDir(job.run_dir)
         try:
@@ -46,17 +48,25 @@ class Preparer:
             raise VeriSQLError(f"the run cannot be prepared: {error}") from error
 
     def _request(self, job: Job, run: RunDir, stop: threading.Event) -> RunRequest:
-        data = find_dataset(job.spec.train_data, self.data_dirs, "train_data")
+        spec = job.spec
 
         def say(line: str) -> None:
             run.append_event("info", "model", line)
 
-        model = resolve_model(job.spec.base_model, self.models_dir, say, stop=stop)
+        def folder(name: str) -> Path:
+            return resolve_model(name, self.models_dir, say, stop=stop).path
+
+        train = find_questions(spec.train_data, self.data_dirs, "train_data", "train")
+        dev = spec.dev_data and find_questions(spec.dev_data, self.data_dirs, "dev_data", "dev")
+        others = spec.hyperparameters.select.base_models if "select" in spec.recipe else []
         return RunRequest(
             job_id=job.id,
-            spec=job.spec,
-            base_model_path=model.path,
-            train_data_path=data,
+            spec=spec,
+            base_model_path=folder(spec.base_model),
+            train_data_path=train,
+            dev_data_path=dev or None,
+            other_models={name: folder(name) for name in others},
+            values_path=self.values_path,
             data_dirs=list(self.data_dirs),
             query_timeout_s=self.limits.query_timeout_s,
             gold_timeout_s=self.limits.gold_timeout_s,

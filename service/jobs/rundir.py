@@ -5,6 +5,8 @@ process.json     pid and start time, written by the launcher; lock is held while
 status.json      RunStatus, replaced whole by the trainer
 metrics.jsonl    one line a step        events.jsonl    one line an event
 rollouts.jsonl   samples as generated   trainer.log     stdout and stderr
+golds.json       what the golds have shown, so that every session trains on the same rows
+stages/STAGE.json                       what an ended stage leaves for the next one
 checkpoints/step_N/                     complete or absent (temporary name, then rename)
 """
 

@@ -15,7 +15,11 @@ from service.text2sql.prompt import DEFAULT, Template
 Stage = Literal["select", "offline", "grpo", "evaluate"]
 """The recipe's stages, in the order in which they make sense: arXiv 2509.21459, section 3."""
 
+Integration = Literal["mlflow", "tensorboard", "wandb"]
+
 LossType = Literal["grpo", "dr_grpo", "dapo"]
+
+_NEED_DEV: tuple[Stage, ...] = ("select", "evaluate")
 
 MAX_PROMPTS = 1_000_000
 """Prompts that one job may sample from: their order is made before the first step (about 90 MB)."""
@@ -49,12 +53,24 @@ class DataFilter(StrictModel):
         list[Label] | None, Field(min_length=1, max_length=16, description="only these")
     ] = None
     questions: Annotated[
-        int | None, Field(ge=1, description="at most so many, drawn by the seed")
+        int | None,
+        Field(ge=1, description="at most so many, each database its share, drawn by the seed"),
     ] = None
     min_pass_rate: Annotated[
-        float, Field(ge=0, le=1, description="of the offline stage's candidates, in grpo")
+        float,
+        Field(ge=0, le=1, description="of the offline stage's candidates, in grpo; kept itself"),
     ] = 0.0
-    max_pass_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    max_pass_rate: Annotated[float, Field(ge=0, le=1, description="kept itself")] = 1.0
+
+    @field_validator("max_pass_rate")
+    @classmethod
+    def _from_low_to_high(cls, high: float, info: ValidationInfo) -> float:
+        low = info.data.get("min_pass_rate", 0.0)
+        if high < low:
+            raise PydanticCustomError(
+                "pass_rates", "must not be below min_pass_rate={low}", {"low": low}
+            )
+        return high
 
 
 class SelectStage(StrictModel):
@@ -98,6 +114,11 @@ class OfflineStage(StrictModel):
     max_steps: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     dpo_beta: Annotated[float, Field(gt=0, le=10)] = 0.1
 
+    @property
+    def needs_gold(self) -> bool:
+        """False where agreement alone scores and trains."""
+        return self.labels == "gold" or self.train_on_gold
+
 
 class EvaluateStage(StrictModel):
     """Greedy, one generation, on dev."""
@@ -139,6 +160,10 @@ class Hyperparameters(StrictModel):
     keep_checkpoints: Annotated[
         int | None, Field(ge=1, le=10_000, description="newest ones, beside each stage's last")
     ] = None
+    integrations: Annotated[
+        list[Integration],
+        Field(max_length=3, description="where training metrics go beside metrics.jsonl"),
+    ] = []
     data: DataFilter = DataFilter()
     select: SelectStage = SelectStage()
     offline: OfflineStage = OfflineStage()
@@ -154,9 +179,18 @@ class JobSpec(StrictModel):
     ] = ["grpo"]
     base_model: ModelName
     train_data: Annotated[
-        str, Field(min_length=1, max_length=1000, description="`demo` or a BIRD-format JSON file")
+        str,
+        Field(min_length=1, max_length=1000, description="`demo`, a file, or a dataset's folder"),
     ]
-    dev_data: Annotated[str | None, Field(min_length=1, max_length=1000)] = None
+    dev_data: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=1000,
+            validate_default=True,
+            description="for choosing and measuring, on other databases; never trained on",
+        ),
+    ] = None
     reward: Literal["execution"] = "execution"
     hyperparameters: Hyperparameters = Hyperparameters()
     resources: Resources = Resources()
@@ -177,6 +211,18 @@ class JobSpec(StrictModel):
                 "recipe_order", "stages come once each, in the order {order}", {"order": order}
             )
         return recipe
+
+    @field_validator("dev_data")
+    @classmethod
+    def _there_where_needed(cls, dev_data: str | None, info: ValidationInfo) -> str | None:
+        needing = [stage for stage in info.data.get("recipe", ()) if stage in _NEED_DEV]
+        if dev_data is None and needing:
+            raise PydanticCustomError(
+                "dev_data_missing",
+                "the stage {stage} needs dev_data: questions on databases that are not trained on",
+                {"stage": repr(needing[0])},
+            )
+        return dev_data
 
     @field_validator("resources")
     @classmethod
@@ -210,6 +256,12 @@ class JobSpec(StrictModel):
             )
         return steps
 
+    @property
+    def needs_gold(self) -> bool:
+        """True where a stage judges training questions by their gold, or trains on it."""
+        offline = "offline" in self.recipe and self.hyperparameters.offline.needs_gold
+        return "grpo" in self.recipe or offline
+
 
 class RunRequest(StrictModel):
     """`job.json` in a run directory: the spec with every name resolved to a path."""
@@ -219,13 +271,13 @@ class RunRequest(StrictModel):
     base_model_path: Path
     """Folder with safetensors, tokenizer and config."""
     train_data_path: Path
-    """BIRD-format JSON: a list of {db_id, question, evidence, SQL, ...}."""
+    """What text2sql.questions.read_questions takes: a file, or a folder with a `train` split."""
     dev_data_path: Path | None = None
-    """The same for choosing and measuring; never trained on."""
+    """The same for choosing and measuring, a folder with a `dev` split; never trained on."""
     other_models: dict[str, Path] = {}
     """Folders of `select.base_models`, by name."""
     values_path: Path | None = None
-    """Folder of value indexes; beside the databases' cache if None."""
+    """Folder of value indexes and of their key; inside the run's own folder if None."""
     data_dirs: list[Path]
     """Folders that are scanned for databases."""
     query_timeout_s: float = _USUAL.query_timeout_s

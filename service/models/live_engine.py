@@ -58,6 +58,10 @@ class LiveEngine:
         """Stop for good."""
         await self._engine.close()
 
+    def check_ready(self) -> None:
+        """Raises EngineOff, EngineUnavailable."""
+        self._engine.check_ready()
+
     async def complete(
         self,
         messages: Sequence[Message],

@@ -27,6 +27,13 @@ class RowText:
     tail: str
     encoding: str
 
+    def place(self, number: int) -> str:
+        """Where a person finds a row: `line 3` of JSON lines, counted from 1; else `row 2`."""
+        if self.head.strip(" \t\r\n\ufeff"):
+            return f"row {number}"
+        before = [self.head, *self.gaps[:number], *self.texts[:number]]
+        return f"line {1 + sum(part.count(chr(10)) for part in before)}"
+
     def without(self, left_out: Collection[int]) -> bytes:
         """The file without the rows of these indices; the same bytes where there are none."""
         kept = [n for n in range(len(self.texts)) if n not in left_out]

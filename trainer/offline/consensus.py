@@ -7,12 +7,9 @@ the verifier's own: each candidate is judged against one of the cluster as if th
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from service.text2sql.completion.extract import extract_sql
 from service.text2sql.types import Verdict, VerifyReport, VerifyTask
 
 Verify = Callable[[Sequence[VerifyTask]], list[VerifyReport]]
-_NOTHING = "SELECT NULL WHERE 0"
-"""Stands for a completion without SQL: no rows, so nobody agrees with it."""
 _LEAST = 2
 """Candidates of a majority: one alone agrees with nobody."""
 
@@ -37,21 +34,21 @@ def _clustered(
     db_id: str, completions: Sequence[str], verify: Verify
 ) -> tuple[list[Verdict], list[set[int]]]:
     """One round for each cluster: its first member is the gold that the others are judged by."""
-    found: dict[int, Verdict] = {}
+    (report,) = verify([_task(db_id, "SELECT 1", completions)])
+    verdicts = list(report.verdicts)  # What the completions are by themselves.
     clusters: list[set[int]] = []
-    left = list(range(len(completions)))
+    left = [place for place, verdict in enumerate(verdicts) if verdict.sql is not None]
     while left:
-        sql = extract_sql(completions[left[0]], "auto") or _NOTHING
+        sql = verdicts[left[0]].sql or ""
         (report,) = verify([_task(db_id, sql, [completions[place] for place in left])])
-        verdicts = dict(zip(left, report.verdicts, strict=True))
-        same = {place for place, verdict in verdicts.items() if verdict.status == "match"}
-        same = same if report.gold.status == "ok" and report.gold.rows else set()
-        if same:
+        judged = dict(zip(left, report.verdicts, strict=True))
+        same = {place for place, verdict in judged.items() if verdict.status == "match"}
+        if report.gold.status == "ok" and report.gold.rows and same:
             clusters.append(same)
-        settled = same | {left[0]}
-        found |= {place: verdicts[place] for place in settled}
-        left = [place for place in left if place not in settled]
-    return [found[place] for place in range(len(completions))], clusters
+            for place in same:
+                verdicts[place] = judged[place]
+        left = [place for place in left[1:] if place not in same]
+    return verdicts, clusters
 
 
 def _task(db_id: str, gold: str, completions: Sequence[str]) -> VerifyTask:

@@ -110,5 +110,7 @@ def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     counts = _counts(candidates)
-    first = {c.text: c for c in reversed(candidates)}
+    first: dict[str, Candidate] = {}
+    for candidate in candidates:
+        first.setdefault(candidate.text, candidate)
     return sorted(first.values(), key=lambda c: -counts[c.text])

@@ -7,11 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from service.jobs.rundir import RunStatus
-from service.text2sql.questions import read_questions
+from service.text2sql.prompt import Template
 from service.text2sql.types import Verdict, VerifyTask
 from trainer.checkpoint import partial_path
 from trainer.context import Context, StageResult
-from trainer.dataset import Prepared, Row, prepare, schedule
+from trainer.dataset import Prepared, Row
 from trainer.errors import NoTrainingRows
 from trainer.grpo import lora_config
 from trainer.model import load_config, load_policy, load_tokenizer, prompt_limit, token_counter
@@ -22,8 +22,10 @@ from trainer.offline.objectives import Objective, PreferenceLoss, WeightedLoss, 
 from trainer.offline.trainer import OfflineTrainer, as_dataset, describe_offline, offline_arguments
 from trainer.progress import Recorder
 from trainer.sampling import Sampler, stop_tokens
+from trainer.schedule import schedule
 from trainer.stage import keeper, report_data
 from trainer.stopping import StopRequested
+from trainer.training_rows import training_rows
 
 CANDIDATES = "candidates.jsonl"
 
@@ -53,19 +55,9 @@ def run_offline(context: Context) -> StageResult:
 
 
 def _data(context: Context, tokenizer: Any, template: str) -> Prepared:
-    from service.text2sql.prompt import Template
-
     limit = prompt_limit(load_config(context.policy.base_model_path), context.settings)
-    questions = read_questions(context.request.train_data_path)
     count = token_counter(tokenizer)
-    return prepare(
-        questions,
-        context.verifier,
-        count,
-        limit,
-        Template.parse(template),
-        values=context.value_indexes(),
-    )
+    return training_rows(context, "offline", count, limit, Template.parse(template))
 
 
 def _collect_all(

@@ -30,12 +30,13 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
         self.keep_whole(recorder, keeper)
 
     def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
-    ) -> torch.Tensor:
+        self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any
+    ) -> Any:
         """The objective's loss of one example."""
         example: Example = inputs["example"]
         logps, _entropies = score_group(model, example.prompt, example.completions)
-        return self._objective(example, list(logps.split([len(c) for c in example.completions])))
+        lengths = [len(completion) for completion in example.completions]
+        return self._objective(example, list(torch.split(logps, lengths)))
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]

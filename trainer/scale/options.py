@@ -13,7 +13,8 @@ def scale_options(spec: JobSpec) -> dict[str, Any]:
     """Keyword arguments for GRPOConfig, beside those of the algorithm; no key is both.
 
     Raises UnsupportedValue for what cannot work: split weights without an engine, and an adapter
-    under fsdp2, which TRL 1.16 would have to merge while the weights are split.
+    under fsdp2, which TRL 1.16 would have to merge while the weights are split; refills by several
+    processes.
     """
     _check(spec)
     return _processes(spec) | _vllm(spec)
@@ -27,6 +28,12 @@ def completions_per_process(spec: JobSpec) -> int:
 
 def _check(spec: JobSpec) -> None:
     asked, rank = spec.resources, spec.hyperparameters.lora_rank
+    if asked.processes > 1 and spec.hyperparameters.refills:
+        raise UnsupportedValue(
+            f"refills={spec.hyperparameters.refills} with {asked.processes} training processes: "
+            "each would ask anew a different number of times, and the others would wait; use 0",
+            param="hyperparameters.refills",
+        )
     if asked.strategy not in ("fsdp2", "zero3"):
         return
     if asked.vllm.mode == "off":

@@ -44,14 +44,7 @@ def manifest(
     return {
         "format": FORMAT,
         "status": "finished" if len(outcomes) == len(plan.places) else "unfinished",
-        "questions": {
-            "file": plan.file,
-            "sha256": plan.file_sha256,
-            "in_file": plan.in_file,
-            "asked": len(plan.places),
-            "places_sha256": _digest(map(str, plan.places)),
-            "selection": dict(plan.selection),
-        },
+        "questions": _questions(plan),
         "settings": dict(plan.settings),
         "answered_by": _common(known),
         "templates": dict(Counter(p.template for p in known if p.template)),
@@ -62,11 +55,7 @@ def manifest(
         "ended_at": sessions[-1]["ended_at"] if sessions else None,
         "seconds": round(sum(session["seconds"] for session in sessions), 3),
         "sessions": list(sessions),
-        "counts": {
-            "answered": len(outcomes),
-            "judged": sum(not outcome.masked for outcome in outcomes),
-            "masked": sum(outcome.masked for outcome in outcomes),
-        },
+        "counts": _counts(outcomes),
         "tokens": {
             "prompt": sum(outcome.prompt_tokens for outcome in outcomes),
             "completion": sum(outcome.completion_tokens for outcome in outcomes),
@@ -107,6 +96,22 @@ def drift(earlier: Outcome, later: Outcome) -> str | None:
     if same and all(hashes) and hashes[0] != hashes[1]:
         return f"the database {later.question.db_id!r} is another file than before"
     return None
+
+
+def _questions(plan: Plan) -> dict[str, Any]:
+    return {
+        "file": plan.file,
+        "sha256": plan.file_sha256,
+        "in_file": plan.in_file,
+        "asked": len(plan.places),
+        "places_sha256": _digest(map(str, plan.places)),
+        "selection": dict(plan.selection),
+    }
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    masked = sum(outcome.masked for outcome in outcomes)
+    return {"answered": len(outcomes), "judged": len(outcomes) - masked, "masked": masked}
 
 
 def _told(value: Any) -> str:

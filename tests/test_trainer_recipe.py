@@ -1,0 +1,86 @@
+"""Real runs of several stages on a model that learns in seconds."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.jobs.rundir import RunDir
+from tests.fixtures_trainer import bandit_model, make_run, train, trainer, wait_until
+
+pytestmark = pytest.mark.training
+
+SETTINGS: dict[str, Any] = {
+    "group_size": 4,
+    "max_completion_tokens": 4,
+    "lora_rank": 8,
+    "learning_rate": 1e-2,
+    "checkpoint_every": 2,
+    "prompts_per_step": 2,
+    "refills": 1,
+    "offline": {"samples": 8, "questions_per_step": 2, "learning_rate": 1e-2, "epochs": 12},
+}
+RECIPE = ["offline", "grpo"]
+EXACT = ("step", "stage", "loss", "grad_norm", "learning_rate", "reward", "verdicts")
+
+
+@pytest.fixture(scope="module")
+def bandit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bandit_model(tmp_path_factory.mktemp("bandit"))
+
+
+def numbers(run: RunDir) -> list[dict[str, Any]]:
+    return [{name: row.get(name) for name in EXACT} for row in run.metrics()]
+
+
+def test_grpo_goes_on_where_the_offline_stage_ended(bandit: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, bandit, recipe=RECIPE, max_steps=4, **SETTINGS)
+    assert train(run).state == "succeeded"
+    rows = run.metrics()
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["stage"] for row in rows[-5:]] == ["offline", *["grpo"] * 4]
+    assert rows[-4]["reward"] > 0.5  # The untuned model has 0.25.
+    assert {len(rows) - 4, len(rows)} <= set(run.checkpoints())
+    assert (run.path / "stages" / "offline.json").exists()
+
+
+def test_a_run_killed_in_either_stage_goes_on_as_if_nothing_had_happened(
+    bandit: Path, tmp_path: Path
+) -> None:
+    unbroken = make_run(tmp_path / "unbroken", bandit, recipe=RECIPE, max_steps=6, **SETTINGS)
+    assert train(unbroken).state == "succeeded"
+    broken = make_run(tmp_path / "broken", bandit, recipe=RECIPE, max_steps=6, **SETTINGS)
+    offline_steps = sum(row["stage"] == "offline" for row in unbroken.metrics())
+    for lines in (offline_steps - 1, offline_steps + 3):
+        with trainer(broken) as process:
+            wait_until(process, lambda: len(broken.metrics()) >= lines, f"step {lines}")  # noqa: B023
+            os.killpg(process.pid, signal.SIGKILL)
+    assert train(broken).state == "succeeded"
+    assert numbers(broken) == numbers(unbroken)
+
+
+def test_candidates_of_a_killed_run_are_not_asked_again(bandit: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, bandit, recipe=["offline"], **SETTINGS)
+    assert train(run).state == "succeeded"
+    path = run.path / "stages" / "offline" / "candidates.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    (run.path / "stages" / "offline.json").unlink()
+    assert train(run).state == "succeeded"
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("objective", ["weighted", "dpo"])
+def test_other_objectives_train_too(bandit: Path, tmp_path: Path, objective: str) -> None:
+    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"objective": objective}}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
+    assert train(run).state == "succeeded"
+    assert all(row["grad_norm"] > 0 for row in run.metrics()[:1])
+
+
+def test_consensus_needs_no_gold_that_is_right(bandit: Path, tmp_path: Path) -> None:
+    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"labels": "consensus"}}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
+    assert train(run).state == "succeeded"

@@ -1,0 +1,51 @@
+"""The rows of a training stage: the run's questions, filtered, audited, written as prompts."""
+
+from typing import Literal
+
+from service.text2sql.prompt import Template
+from trainer.context import Context
+from trainer.dataset import CountTokens, Prepared, prepare
+from trainer.filters import keep_by_pass_rate, pass_rates
+from trainer.questions import read_all
+
+GOLDS = "golds.json"
+"""In the run's folder: what the golds have shown, so that every session trains on the same rows."""
+_CANDIDATES = "candidates.jsonl"
+
+
+def training_rows(
+    context: Context,
+    stage: Literal["offline", "grpo"],
+    count_tokens: CountTokens,
+    max_prompt_tokens: int,
+    template: Template | None = None,
+) -> Prepared:
+    """What the stage trains on; the same in every session of a run. `template` None: the policy's.
+
+    `dropped` counts what the filters left out, too. Raises InvalidRequest, DevLeaksIntoTrain,
+    NoTrainingRows.
+    """
+    questions = read_all(context.request, context.verifier)
+    prepared = prepare(
+        questions.train,
+        context.verifier,
+        count_tokens,
+        max_prompt_tokens,
+        template or context.template,
+        values=context.value_indexes(),
+        kept_golds=context.run.path / GOLDS,
+        need_gold=stage == "grpo" or context.settings.offline.needs_gold,
+    )
+    prepared.dropped.update(questions.dropped)
+    if stage == "grpo":
+        _keep_by_pass_rate(context, prepared)
+    return prepared
+
+
+def _keep_by_pass_rate(context: Context, prepared: Prepared) -> None:
+    low, high = context.settings.data.min_pass_rate, context.settings.data.max_pass_rate
+    path = context.run.path / "stages" / "offline" / _CANDIDATES
+    if (low, high) == (0.0, 1.0) or not path.exists():
+        return
+    prepared.rows, dropped = keep_by_pass_rate(prepared.rows, pass_rates(path), low, high)
+    prepared.dropped.update(dropped)
