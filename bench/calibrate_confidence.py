@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import figures
-from service.commands.run_folder import read_run
 from service.generation.confidence import Point, calibration_error, isotonic
 from service.text2sql.evaluation import Outcome
+from service.text2sql.evaluation.folder import read_run
 
 _FOLDS = 5
 _AS_IT_IS: list[Point] = [(0.0, 0.0), (1.0, 1.0)]

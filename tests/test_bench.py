@@ -27,8 +27,8 @@ from bench.judge_groups import FAILED, RUNAWAY, describe, judged, read_groups
 from bench.labelled_pairs import groups, read_pairs
 from bench.sample_groups import GROUP_SIZE, in_turn
 from bench.verify_work import group_work, within
-from service.commands.run_folder import RunFolder
 from service.text2sql.evaluation import Provenance, Sample
+from service.text2sql.evaluation.folder import RunFolder
 from service.text2sql.evaluation.manifest import Plan
 from service.text2sql.questions import read_questions
 from tests.fixtures_engine import EngineDouble

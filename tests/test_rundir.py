@@ -76,3 +76,13 @@ def test_a_checkpoint_that_is_not_complete_is_not_listed(run: RunDir) -> None:
         (run.checkpoints_path / name).mkdir(parents=True)
     assert [c.step for c in run.checkpoint_list()] == [2, 10]
     assert run.checkpoint_list()[0].metrics == {}
+
+
+def test_what_is_measured_of_a_step_later_is_added_to_its_row(run: RunDir) -> None:
+    (run.checkpoints_path / "step_2").mkdir(parents=True)
+    run.append_metrics({"step": 1, "stage": "grpo", "reward": 0.25})
+    run.append_metrics({"step": 2, "stage": "grpo", "reward": 0.5})
+    run.append_metrics({"step": 2, "stage": "evaluate", "dev_accuracy": 0.75})
+    [checkpoint] = run.checkpoint_list()
+    expected = {"step": 2, "stage": "grpo", "reward": 0.5, "dev_accuracy": 0.75}
+    assert checkpoint.metrics == expected

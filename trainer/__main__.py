@@ -22,9 +22,12 @@ from service.jobs.spec import RunRequest
 from trainer.allocator import keep_freed_memory
 from trainer.checkpoint import partial_path, rewind
 from trainer.errors import RunFailed
+from trainer.integrations import check_integrations
 from trainer.lock import hold_lock
+from trainer.report import write_report
 from trainer.scale.ranks import is_main, run_of_rank
 from trainer.stopping import Stopper, StopRequested
+from trainer.terminal import watched
 
 ENDED, FAILED, NO_JOB, LOCKED = 0, 1, 2, 3
 _FULL_BYTES = 16 * 2**20
@@ -49,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if is_main() and hold_lock(run.lock_path) is None:
         _LOG.error("another trainer works in %s", run.path)
         return LOCKED
-    return _run(run, Stopper())
+    if not is_main():
+        return _run(run, Stopper())
+    with watched(run) as shown:
+        code = _run(shown, Stopper())
+    _report(run)
+    return code
 
 
 def _run(run: RunDir, stopper: Stopper) -> int:
@@ -68,6 +76,7 @@ def _run(run: RunDir, stopper: Stopper) -> int:
 
 def _train(run: RunDir, stopper: Stopper) -> None:
     request = _read_request(run)
+    check_integrations(request.spec.hyperparameters.integrations)
     step = rewind(run)
     most = max(step, request.spec.max_steps)
     stage = request.spec.recipe[0]
@@ -100,6 +109,14 @@ def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
     said = {"state": state, "step": done, "eta_s": None, "error": error}
     run.write_status(last.model_copy(update=said))
     return FAILED if error else ENDED
+
+
+def _report(run: RunDir) -> None:
+    """The page beside the figures; a run does not fail for want of it."""
+    try:
+        write_report(run)
+    except Exception:  # noqa: BLE001 - whatever is wrong with the page, the run is over.
+        _LOG.exception("the report could not be written")
 
 
 def _explained(error: Exception, run: RunDir) -> RunError:

@@ -48,7 +48,9 @@ from trainer.shared_prompt.scores import score_batch
 from trainer.whole_checkpoints import WholeCheckpoints
 
 
-def grpo_config(spec: JobSpec, batching: Batching, output_dir: Path) -> GRPOConfig:
+def grpo_config(
+    spec: JobSpec, batching: Batching, output_dir: Path, **reporting: Any
+) -> GRPOConfig:
     """TRL's configuration for a job; whatever it leaves open is in this module's docstring."""
     chosen = spec.hyperparameters
     on_cpu = not torch.cuda.is_available()
@@ -78,9 +80,9 @@ def grpo_config(spec: JobSpec, batching: Batching, output_dir: Path) -> GRPOConf
         logging_nan_inf_filter=False,  # A loss that is no number must be seen.
         save_strategy="steps",
         save_steps=chosen.checkpoint_every,
-        report_to="none",
         disable_tqdm=True,
         **scale_options(spec),
+        **({"report_to": "none"} | reporting),
     )
 
 

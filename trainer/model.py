@@ -87,6 +87,20 @@ def load_policy(folder: Path, adapter: Path | None, lora: Any) -> tuple[Any, Any
     return PeftModel.from_pretrained(model, adapter, is_trainable=True), None
 
 
+def load_checkpoint(base: Path, checkpoint: Path | None) -> Any:
+    """A model to ask, not to train: the base, or what a checkpoint made of it, in bf16.
+
+    A checkpoint is an adapter, which stays beside the base weights (as it was trained: merged into
+    bf16 it would be rounded), or all weights. Raises ModelUnavailable.
+    """
+    if checkpoint is None or (checkpoint / "adapter_config.json").is_file():
+        _check_folder(base)
+        model = _load(base, torch.bfloat16)
+        return (PeftModel.from_pretrained(model, checkpoint) if checkpoint else model).eval()
+    _check_folder(checkpoint)
+    return _load(checkpoint, torch.bfloat16).eval()
+
+
 def _load(folder: Path, dtype: torch.dtype) -> Any:
     """Eager attention on a CPU: with bf16 three times faster there than sdpa."""
     return AutoModelForCausalLM.from_pretrained(

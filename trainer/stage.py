@@ -11,6 +11,7 @@ from trainer.checkpoint import CheckpointKeeper, partial_path, weights_sha256
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
 from trainer.grpo import Grpo, grpo_config, lora_config
+from trainer.integrations import reporting
 from trainer.model import (
     load_config,
     load_policy,
@@ -55,7 +56,12 @@ def _build(context: Context) -> Grpo:
     report_data(context, data, asdict(batching))
     reward = ExecutionReward(context.verifier.verify)
     # First the processes find each other: under fsdp2 only one of a node then reads the weights.
-    args = grpo_config(context.request.spec, batching, partial_path(context.run))
+    args = grpo_config(
+        context.request.spec,
+        batching,
+        partial_path(context.run),
+        **reporting(context.run, context.request, "grpo"),
+    )
     model, config = load_policy(base, context.adapter_path, lora_config(chosen))
     describe = describe_grpo(reward, chosen.group_size)
     return Grpo(

@@ -16,13 +16,13 @@ from service.audit.places import Chain, beside
 from service.audit.report import Report, as_dict, as_json
 from service.audit.run import audit as run_audit
 from service.audit.subject import Audit, Options, Subject
-from service.commands.whole_file import write_whole
 from service.demo import build_demo, questions_path
 from service.errors import InvalidRequest
 from service.jobs.datasets import find_dataset
 from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
 from service.text2sql.databases import DatabaseRegistry
+from service.text2sql.evaluation.whole_file import write_whole
 from service.text2sql.questions import Dataset, read_dataset
 
 File = Annotated[str, typer.Argument(help="A dataset in BIRD's or Spider's format, or `demo`.")]

@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 
 from service.commands.eval_show import show_comparison
-from service.commands.run_folder import as_json, read_run
-from service.commands.whole_file import write_whole
 from service.text2sql.evaluation import Comparison, compare
 from service.text2sql.evaluation.comparison import Pair
+from service.text2sql.evaluation.folder import as_json, read_run
 from service.text2sql.evaluation.manifest import Manifest
 from service.text2sql.evaluation.outcome import Outcome
+from service.text2sql.evaluation.whole_file import write_whole
 
 Run = Annotated[Path, typer.Argument(help="The --output folder of an evaluation.")]
 

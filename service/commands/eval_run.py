@@ -1,13 +1,9 @@
 """One session of an evaluation, from its first question to its report."""
 
 import asyncio
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.client import Client
 from service.commands.ask_all import ask_all
-from service.commands.eval_files import write_report
-from service.commands.run_folder import RunFolder
-from service.errors import Conflict
 from service.text2sql.evaluation import Outcome
 from service.text2sql.evaluation.choose import Placed
-from service.text2sql.evaluation.manifest import Plan, drift
+from service.text2sql.evaluation.folder import RunFolder
+from service.text2sql.evaluation.manifest import Plan
+from service.text2sql.evaluation.session import machine, session
+from service.text2sql.evaluation.unchanged import Unchanged
 from service.text2sql.questions import Question
 
 
@@ -50,7 +46,11 @@ def run(
     with RunFolder(evaluation.output, evaluation.plan, _surroundings(address)) as folder:
         known = folder.outcomes
         left = [q for q in evaluation.chosen if q[0] not in known or known[q[0]].retryable]
-        with _session(folder, evaluation), _bar(folder, evaluation) as done:
+        with (
+            session(folder, evaluation.questions, evaluation.metrics),
+            _kept(folder, evaluation),
+            _bar(folder, evaluation) as done,
+        ):
             work = ask_all(
                 address,
                 left,
@@ -65,22 +65,13 @@ def run(
 
 
 @contextmanager
-def _session(folder: RunFolder, evaluation: Evaluation) -> Iterator[None]:
-    """Write down when it was and what came of it, however it ends."""
-    started_at, began, known = _now(), time.monotonic(), len(folder.outcomes)
-    whole = False
+def _kept(folder: RunFolder, evaluation: Evaluation) -> Iterator[None]:
+    """Say what is kept where it does not come to its end."""
     try:
         yield
-        whole = True
-    finally:
-        if not whole:
-            _say_kept(folder, evaluation)
-        asked = len(folder.outcomes) - known
-        seconds = round(time.monotonic() - began, 3)
-        folder.sessions.append(
-            {"started_at": started_at, "ended_at": _now(), "seconds": seconds, "asked": asked}
-        )
-        write_report(folder, evaluation.questions, evaluation.metrics)
+    except BaseException:
+        _say_kept(folder, evaluation)
+        raise
 
 
 @contextmanager
@@ -89,7 +80,7 @@ def _bar(folder: RunFolder, evaluation: Evaluation) -> Iterator[Callable[[Outcom
     metric = evaluation.metrics[0]
     judged = [outcome for outcome in folder.outcomes.values() if not outcome.masked]
     counts = {"right": sum(outcome.right(metric) for outcome in judged), "judged": len(judged)}
-    same = _Unchanged(folder.in_order())
+    same = Unchanged(folder.in_order())
     with _progress() as bar:
         task = bar.add_task("asking", total=len(evaluation.chosen), told=_told(counts))
 
@@ -104,36 +95,10 @@ def _bar(folder: RunFolder, evaluation: Evaluation) -> Iterator[Callable[[Outcom
         yield done
 
 
-class _Unchanged:
-    """Sees to it that one model, verifier and set of databases answer the whole run."""
-
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
-        self._first: dict[str, Outcome] = {}
-        for outcome in outcomes:
-            self.check(outcome)
-
-    def check(self, outcome: Outcome) -> None:
-        """Raises Conflict."""
-        db_id = outcome.question.db_id
-        for earlier in (self._first.get("", outcome), self._first.get(db_id, outcome)):
-            if changed := drift(earlier, outcome):
-                raise Conflict(f"the service has changed since the run began: {changed}")
-        if outcome.provenance.model:
-            self._first.setdefault("", outcome)
-        if outcome.provenance.database_sha256:
-            self._first.setdefault(db_id, outcome)
-
-
 def _surroundings(address: tuple[str, str | None]) -> dict[str, Any]:
     with Client(*address) as client:
         version = client.get("/healthz")["version"]
-    machine = {
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-    }
-    return {"service": {"version": version}, "machine": machine}
+    return {"service": {"version": version}, "machine": machine()}
 
 
 def _say_kept(folder: RunFolder, evaluation: Evaluation) -> None:
@@ -157,7 +122,3 @@ def _told(counts: Mapping[str, int]) -> str:
     if not counts["judged"]:
         return "none judged yet"
     return f"{counts['right']} right, {counts['right'] / counts['judged']:.1%}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

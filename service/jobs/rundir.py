@@ -55,7 +55,7 @@ class Checkpoint(BaseModel):
 
     step: int
     metrics: dict[str, Any]
-    """The row of metrics.jsonl of that step; empty if there is none."""
+    """The rows of metrics.jsonl of that step as one, the earlier before the later; or empty."""
     created_at: float
     size_bytes: int
 
@@ -154,7 +154,10 @@ class RunDir:
 
     def checkpoint_list(self) -> list[Checkpoint]:
         """Each complete checkpoint with its size, age and metrics, by step."""
-        rows = {row.get("step"): row for row in self.metrics()}
+        rows: dict[Any, dict[str, Any]] = {}
+        for row in self.metrics():
+            # What is measured of a step later, such as its accuracy on dev, is added to its row.
+            rows[row.get("step")] = row | rows.get(row.get("step"), {})
         return [self._checkpoint(step, rows.get(step, {})) for step in self.checkpoints()]
 
     def _checkpoint(self, step: int, metrics: dict[str, Any]) -> Checkpoint:

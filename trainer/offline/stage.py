@@ -1,5 +1,6 @@
 """The offline stage: candidates for every question, their scores, an update on them."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
 from trainer.errors import NoTrainingRows
 from trainer.grpo import lora_config
+from trainer.integrations import reporting
 from trainer.model import load_config, load_policy, load_tokenizer, prompt_limit, token_counter
 from trainer.offline.candidates import Asking, Candidate, Candidates, collect, read_candidates
 from trainer.offline.consensus import agreed
@@ -28,6 +30,7 @@ from trainer.stopping import StopRequested
 from trainer.training_rows import training_rows
 
 CANDIDATES = "candidates.jsonl"
+_LOG = logging.getLogger("trainer")
 
 
 def run_offline(context: Context) -> StageResult:
@@ -84,7 +87,7 @@ def _progress(context: Context, questions: int, asked: int) -> None:
     context.run.write_status(
         RunStatus(state="running", stage="offline", step=context.steps, max_steps=context.steps + 1)
     )
-    print(f"candidates: {asked} of {questions} questions", flush=True)  # noqa: T201
+    _LOG.info("candidates: %d of %d questions", asked, questions)
     if context.stopper.requested:
         raise StopRequested
 
@@ -164,7 +167,12 @@ def _train(
     order = schedule(len(examples), chosen.questions_per_step, steps, spec.seed)
     trainer = OfflineTrainer(
         model=get_peft_model(model, peft) if peft else model,
-        args=offline_arguments(spec, steps, partial_path(context.run)),
+        args=offline_arguments(
+            spec,
+            steps,
+            partial_path(context.run),
+            **reporting(context.run, context.request, "offline"),
+        ),
         train_dataset=as_dataset(examples, order),
         processing_class=tokenizer,
         objective=_objective(context),

@@ -47,7 +47,9 @@ def as_dataset(examples: Sequence[Example], order: Sequence[int]) -> Dataset:
     return Dataset.from_list([asdict(example) for example in examples]).select(order)
 
 
-def offline_arguments(spec: JobSpec, steps: int, output_dir: Path) -> TrainingArguments:
+def offline_arguments(
+    spec: JobSpec, steps: int, output_dir: Path, **reporting: Any
+) -> TrainingArguments:
     """AdamW without weight decay, gradient norm clipped at 1, linear decay to 10 %."""
     chosen, offline = spec.hyperparameters, spec.hyperparameters.offline
     on_cpu = not torch.cuda.is_available()
@@ -67,9 +69,9 @@ def offline_arguments(spec: JobSpec, steps: int, output_dir: Path) -> TrainingAr
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=chosen.checkpoint_every,
-        report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
+        **({"report_to": "none"} | reporting),
     )
 
 

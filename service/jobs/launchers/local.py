@@ -40,7 +40,10 @@ TRAINER = (sys.executable, "-P", "-m", "trainer")
 _PROJECT = Path(__file__).resolve().parents[3]
 _FRESH_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "HF_HOME"})
-_KEPT_PREFIXES = ("LC_", "LD_", "OMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_")
+_KEPT_PREFIXES = (
+    *("LC_", "LD_", "OMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_"),
+    *("MLFLOW_", "WANDB_"),
+)
 _PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 

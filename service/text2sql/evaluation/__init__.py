@@ -12,8 +12,17 @@
     manifest.py    what a run was made with
     bird.py        the file that BIRD's evaluation takes
     page.py        the report (charts.py draws, page.css dresses)
+    unchanged.py   ends a run in which model, verifier or a database changes
 
-All pure, so that a running service and a training checkpoint are measured with the same code.
+Those are pure. The folder of a run is written by
+
+    outcome_file.py  lines of outcomes, added one by one
+    folder.py        questions.jsonl with its manifest
+    report_files.py  summary, page and submission beside them
+    session.py       from a session's start to its report
+    whole_file.py    all of a file or nothing
+
+A running service and a training checkpoint are measured with the same code.
 """
 
 from service.text2sql.evaluation.accuracy import Accuracy, accuracies

@@ -1,17 +1,15 @@
 """The folder of one evaluation: written as it goes, read when it goes on or is compared."""
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from service.commands.whole_file import write_whole
 from service.errors import InvalidRequest
-from service.text2sql.evaluation import Outcome
-from service.text2sql.evaluation.lines import as_line, from_line
 from service.text2sql.evaluation.manifest import FORMAT, Manifest, Plan, Session, changes, manifest
+from service.text2sql.evaluation.outcome import Outcome
+from service.text2sql.evaluation.outcome_file import OutcomeFile, read_outcomes
+from service.text2sql.evaluation.whole_file import write_whole
 
 QUESTIONS, MANIFEST = "questions.jsonl", "manifest.json"
 
@@ -19,9 +17,7 @@ QUESTIONS, MANIFEST = "questions.jsonl", "manifest.json"
 class RunFolder:
     """Keeps the outcomes of a run, on disk where it has a folder.
 
-    Lines are only ever added to questions.jsonl, each on disk at once, so that a run that is killed
-    loses no more than the line it was writing. The last line of a question counts. Where a run of
-    the same plan has left outcomes, they are taken over.
+    Where a run of the same plan has left outcomes, they are taken over.
     """
 
     def __init__(self, path: Path | None, plan: Plan, surroundings: Mapping[str, Any]) -> None:
@@ -31,7 +27,7 @@ class RunFolder:
         self.sessions: list[Session] = []
         self._plan = plan
         self._surroundings = surroundings
-        self._file: IO[bytes] | None = None
+        self._file: OutcomeFile | None = None
         if path is not None:
             self._open(path)
 
@@ -46,8 +42,7 @@ class RunFolder:
         """One more; in the place of an earlier one of the same question."""
         self.outcomes[outcome.place] = outcome
         if self._file:
-            self._file.write(json.dumps(as_line(outcome)).encode() + b"\n")
-            self._file.flush()
+            self._file.add(outcome)
 
     def in_order(self) -> list[Outcome]:
         """As in the file of questions."""
@@ -67,16 +62,10 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             earlier = self._earlier(path)
-            with ExitStack() as stack:
-                file = stack.enter_context((path / QUESTIONS).open("a+b"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.outcomes = {o.place: o for o in _whole_lines(file, path / QUESTIONS)}
-                stack.pop_all()
-        except BlockingIOError as error:
-            raise InvalidRequest(f"{path} is being written by another evaluation") from error
         except OSError as error:
             raise InvalidRequest(f"{path} cannot be written: {error.strerror}") from error
-        self._file = file
+        self._file = OutcomeFile(path / QUESTIONS)
+        self.outcomes = self._file.outcomes.copy()
         self.sessions = list(earlier["sessions"]) if earlier else []
         self.write({})
 
@@ -84,10 +73,10 @@ class RunFolder:
         found = _manifest(path)
         lines = path / QUESTIONS
         if found is None and lines.exists() and lines.stat().st_size:
-            raise InvalidRequest(f"{lines} has no {MANIFEST} beside it; name another --output")
+            raise InvalidRequest(f"{lines} has no {MANIFEST} beside it; name another folder")
         if found and (different := changes(found, self._plan)):
             raise InvalidRequest(
-                f"{path} holds another run: {'; '.join(different)}. Name another --output, or ask "
+                f"{path} holds another run: {'; '.join(different)}. Name another folder, or ask "
                 "as before"
             )
         return found
@@ -97,13 +86,11 @@ def read_run(path: Path) -> tuple[Manifest, list[Outcome]]:
     """Manifest and outcomes of a run; raises InvalidRequest where there is none."""
     try:
         found = _manifest(path)
-        if found is None:
-            raise InvalidRequest(f"{path} holds no evaluation: it has no {MANIFEST}")
-        lines = (path / QUESTIONS).read_bytes().split(b"\n")[:-1]
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
-    outcomes = {o.place: o for o in _parsed(lines, path / QUESTIONS)}
-    return found, [outcomes[place] for place in sorted(outcomes)]
+    if found is None:
+        raise InvalidRequest(f"{path} holds no evaluation: it has no {MANIFEST}")
+    return found, read_outcomes(path / QUESTIONS)
 
 
 def as_json(value: Any) -> bytes:
@@ -121,20 +108,3 @@ def _manifest(path: Path) -> Manifest | None:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InvalidRequest(f"{path / MANIFEST} is no manifest of this version ({FORMAT})")
     return found
-
-
-def _whole_lines(file: IO[bytes], path: Path) -> Iterator[Outcome]:
-    """Of a file open for more; half a line, left by a run that was killed, is cut off."""
-    file.seek(0)
-    *lines, torn = file.read().split(b"\n")
-    yield from _parsed(lines, path)
-    if torn:
-        file.truncate(file.tell() - len(torn))
-
-
-def _parsed(lines: Sequence[bytes], path: Path) -> Iterator[Outcome]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield from_line(json.loads(line))
-        except ValueError as error:
-            raise InvalidRequest(f"{path}, line {number}: {error}") from error

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from service.commands.run_folder import RunFolder, as_json
-from service.text2sql.evaluation import summarise
 from service.text2sql.evaluation.bird import submission
+from service.text2sql.evaluation.folder import RunFolder, as_json
 from service.text2sql.evaluation.page import as_html
+from service.text2sql.evaluation.summary import summarise
 from service.text2sql.questions import Question
 
 
