@@ -14,7 +14,8 @@ from service.jobs.job import Job, NewJob, new_job_id
 from service.jobs.launchers.base import Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
 from service.jobs.prepare import Preparer
-from service.jobs.spec import JobSpec, Resources
+from service.jobs.resources import Resources
+from service.jobs.spec import JobSpec
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.settings import load_settings

@@ -170,7 +170,7 @@ BAD_JOBS: list[tuple[dict[str, Any], int, str, str]] = [
     ({"train_data": "../../x.json"}, 422, "unknown_dataset", "train_data"),
     ({"recipe": ["sft"]}, 422, "invalid_request", "recipe.0"),
     ({"launcher": "slurm"}, 422, "invalid_request", "launcher"),
-    ({"resources": {"gpus_per_node": 8}}, 422, "unsupported_value", "resources.gpus_per_node"),
+    ({"resources": {"gpus_per_node": 2}}, 422, "unsupported_value", "resources.gpus_per_node"),
     ({"resources": {"nodes": 2}}, 422, "unsupported_value", "resources.nodes"),
     ({"resources": {"cpus": 1000}}, 422, "unsupported_value", "resources.cpus"),
     (

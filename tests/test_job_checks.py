@@ -25,7 +25,8 @@ from service.jobs.checks import (
     check_resources,
 )
 from service.jobs.datasets import dataset_db_ids, find_dataset, find_questions
-from service.jobs.spec import JobSpec, Resources
+from service.jobs.resources import Resources
+from service.jobs.spec import JobSpec
 from service.text2sql.databases import DatabaseRegistry
 from tests.fixtures_jobs import model_folder
 

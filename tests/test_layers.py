@@ -17,7 +17,13 @@ CORE = (
     "service.audit",
     "service.pages",
 )
-BELOW = (*CORE, "service.jobs.spec", "service.jobs.rundir", "service")
+BELOW = (
+    *CORE,
+    "service.jobs.resources",
+    "service.jobs.spec",
+    "service.jobs.rundir",
+    "service",
+)
 HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()
 STORES = ("service.storage", "service.jobs.store", "service.feedback.store")
 SERVED = ("service.api", "service.protocols", "service.app", "service.serving")

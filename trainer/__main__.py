@@ -25,6 +25,7 @@ from trainer.errors import RunFailed
 from trainer.integrations import check_integrations
 from trainer.lock import hold_lock
 from trainer.report import write_report
+from trainer.scale.ranks import is_main, run_of_rank
 from trainer.stopping import Stopper, StopRequested
 from trainer.terminal import watched
 
@@ -43,14 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with job.json")
-    run = RunDir(parser.parse_args(arguments).run_dir.resolve())
+    run = run_of_rank(parser.parse_args(arguments).run_dir.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not run.exists():
         _LOG.error("there is no job.json in %s", run.path)
         return NO_JOB
-    if hold_lock(run.lock_path) is None:
+    if is_main() and hold_lock(run.lock_path) is None:
         _LOG.error("another trainer works in %s", run.path)
         return LOCKED
+    if not is_main():
+        return _run(run, Stopper())
     with watched(run) as shown:
         code = _run(shown, Stopper())
     _report(run)

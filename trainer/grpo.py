@@ -42,6 +42,7 @@ from trainer.batching import Batching
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.refill import Refill
+from trainer.scale.options import scale_options
 from trainer.shared_prompt.sampler import sample_groups
 from trainer.shared_prompt.scores import score_batch
 from trainer.whole_checkpoints import WholeCheckpoints
@@ -80,6 +81,7 @@ def grpo_config(
         save_strategy="steps",
         save_steps=chosen.checkpoint_every,
         disable_tqdm=True,
+        **scale_options(spec),
         **({"report_to": "none"} | reporting),
     )
 
@@ -169,7 +171,8 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         return self._passes[self._step % passes]
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        if self.beta == 0 and not inputs["advantages"].any():
+        alone = self.accelerator.num_processes == 1  # Other ranks would wait for this one's pass.
+        if alone and self.beta == 0 and not inputs["advantages"].any():
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         return super()._compute_loss(model, inputs)  # type: ignore[no-any-return, no-untyped-call]
 

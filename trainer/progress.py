@@ -14,6 +14,7 @@ from service.jobs.rundir import RunDir, RunStatus
 from service.jobs.spec import Stage
 from trainer.errors import TrainingDiverged
 from trainer.rewards import ExecutionReward, Rollout, breakdown, useful_share
+from trainer.scale.ranks import any_rank, gather, world_size
 from trainer.stopping import Stopper
 
 _ETA_STEPS = 5
@@ -29,7 +30,8 @@ class Recorder(TrainerCallback):
     """metrics.jsonl, rollouts.jsonl and status.json, one step at a time.
 
     A stop signal is acted on from a step's beginning to just before its optimizer step; in the rest
-    weights, optimizer, files and counters change, so it waits for the end of the step.
+    weights, optimizer, files and counters change, so it waits for the end of the step. Of several
+    ranks none may leave the others waiting: they agree at the end of a step.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class Recorder(TrainerCallback):
     ) -> None:
         """Sampling, scoring and gradients follow: they change nothing that is kept."""
         self._began = time.perf_counter()
-        self._stopper.allow()
+        if world_size() == 1:
+            self._stopper.allow()
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -71,7 +74,7 @@ class Recorder(TrainerCallback):
         """A stop that was asked for meanwhile ends the run here, with a checkpoint."""
         self._seconds.append(time.perf_counter() - self._began)
         self.on_step_whole()
-        if self._stopper.requested:
+        if any_rank(self._stopper.requested):
             control.should_save = True
             control.should_training_stop = True
 
@@ -121,7 +124,7 @@ def describe_grpo(reward: ExecutionReward, group_size: int) -> Describe:
     """Rows of a GRPO step, with the first group as it was generated."""
 
     def describe(step: int, logs: Row) -> tuple[Row, list[Row]]:
-        rollouts = reward.take()
+        rollouts = gather(reward.take())
         shown = [rollout_row(step, rollout) for rollout in rollouts[:group_size]]
         return step_row(step, logs, rollouts, group_size), shown
 

@@ -9,6 +9,7 @@ from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest, Stage
 from trainer.context import Context, Policy, StageResult
 from trainer.questions import read_all
+from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
 
@@ -20,7 +21,8 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
 
     Raises StopRequested after a stop, and what the stages raise.
     """
-    workers = request.spec.resources.cpus
+    asked = request.spec.resources
+    workers = max(1, asked.cpus // asked.processes_per_node)
     results: dict[str, StageResult] = {}
     with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
         if any(not _done(run, stage) for stage in request.spec.recipe):
@@ -30,7 +32,10 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
                 raise StopRequested
             if not _done(run, stage):
                 context = _context(run, request, verifier, stopper, results)
-                _write(_result_path(run, stage), _timed(stage, context))
+                result = _timed(stage, context)
+                if is_main():
+                    _write(_result_path(run, stage), result)
+                barrier()
             found = _result_path(run, stage).read_bytes()
             results[stage] = StageResult.model_validate_json(found)
 

@@ -55,17 +55,19 @@ def _build(context: Context) -> Grpo:
     batching = _batching(context, data)
     report_data(context, data, asdict(batching))
     reward = ExecutionReward(context.verifier.verify)
+    # First the processes find each other: under fsdp2 only one of a node then reads the weights.
+    args = grpo_config(
+        context.request.spec,
+        batching,
+        partial_path(context.run),
+        **reporting(context.run, context.request, "grpo"),
+    )
     model, config = load_policy(base, context.adapter_path, lora_config(chosen))
     describe = describe_grpo(reward, chosen.group_size)
     return Grpo(
         model=model,
         reward_funcs=reward,
-        args=grpo_config(
-            context.request.spec,
-            batching,
-            partial_path(context.run),
-            **reporting(context.run, context.request, "grpo"),
-        ),
+        args=args,
         train_dataset=_ordered(context, data),
         processing_class=tokenizer,
         peft_config=config,
@@ -86,7 +88,7 @@ def _refill(context: Context, data: Prepared) -> Refill | None:
 def _batching(context: Context, data: Prepared) -> Batching:
     chosen = context.settings
     return plan(
-        chosen.prompts_per_step,
+        chosen.prompts_per_step // context.request.spec.resources.processes,
         chosen.group_size,
         data.longest_prompt + chosen.group_size * chosen.max_completion_tokens,
         shape_of(load_config(context.policy.base_model_path)),

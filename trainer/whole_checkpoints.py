@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.randomness import RandomStates
+from trainer.scale.ranks import barrier, is_main
 from trainer.stopping import StopRequested
 
 _CURSOR = "refill_cursor"
@@ -65,6 +66,9 @@ class WholeCheckpoints:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         step = self.state.global_step
         written = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
-        if self._kept is not None:
-            (written / _CURSOR).write_text(str(self._kept.cursor))
-        self._keeper.publish(written, step, self._recorder.last_row)
+        barrier()  # Each rank writes its own random states.
+        if is_main():
+            if self._kept is not None:
+                (written / _CURSOR).write_text(str(self._kept.cursor))
+            self._keeper.publish(written, step, self._recorder.last_row)
+        barrier()

@@ -11,7 +11,8 @@ import psutil
 
 from service.errors import InvalidRequest, ModelUnavailable, NoDiskSpace, UnsupportedValue
 from service.jobs.datasets import dataset_db_ids, find_questions
-from service.jobs.spec import JobSpec, Resources
+from service.jobs.resources import Resources
+from service.jobs.spec import JobSpec
 from service.models.registry import check_model
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.layouts import Split

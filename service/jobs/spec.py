@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.errors import UnsupportedValue
+from service.jobs.resources import Resources
 from service.sandbox.limits import Limits
 from service.strict import StrictModel
 from service.text2sql.prompt import DEFAULT, Template
@@ -196,15 +197,6 @@ class Hyperparameters(StrictModel):
     evaluate: EvaluateStage = EvaluateStage()
 
 
-class Resources(StrictModel):
-    """What the job asks of the machine it runs on."""
-
-    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
-    cpus: Annotated[int, Field(ge=1, le=1024)] = 2
-    memory_gb: Annotated[float, Field(gt=0, le=65_536)] = 8
-
-
 class JobSpec(StrictModel):
     """A training job as its creator describes it."""
 
@@ -258,6 +250,19 @@ class JobSpec(StrictModel):
                 {"stage": repr(needing[0])},
             )
         return dev_data
+
+    @field_validator("resources")
+    @classmethod
+    def _whole_groups(cls, asked: Resources, info: ValidationInfo) -> Resources:
+        chosen: Hyperparameters | None = info.data.get("hyperparameters")
+        if chosen and chosen.prompts_per_step % asked.processes:
+            raise PydanticCustomError(
+                "prompts_per_process",
+                "prompts_per_step={prompts} is no multiple of the {processes} training processes: "
+                "each samples and scores whole groups",
+                {"prompts": chosen.prompts_per_step, "processes": asked.processes},
+            )
+        return asked
 
     @field_validator("max_steps")
     @classmethod

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from service.jobs.spec import Resources, Stage
+from service.jobs.resources import Resources
+from service.jobs.spec import Stage
 from trainer.report.facts import Facts, Row, rows_of
 
 

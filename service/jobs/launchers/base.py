@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from service.jobs.spec import Resources
+from service.jobs.resources import Resources
 
 Handle = dict[str, Any]
 """What a launcher needs to find a run again, as JSON; nobody else reads it."""
