@@ -60,7 +60,7 @@ def write_merged(source: Source, base_model_path: Path, out: Path) -> None:
     if source.is_adapter:
         model = _load(base_model_path, "fp32")
         wrapped = PeftModel.from_pretrained(model, str(source.checkpoint), torch_device="cpu")
-        model = wrapped.merge_and_unload()  # type: ignore[operator]
+        model = wrapped.merge_and_unload()
     else:
         model = _load(source.checkpoint, "fp32")
     _check_finite(dict(model.named_parameters()), source)

@@ -131,7 +131,7 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _line(one: Candidates) -> dict[str, Any]:
-    names = Candidate.__slots__  # type: ignore[attr-defined]
+    names = Candidate.__slots__
     return {
         "question_id": one.question_id,
         "db_id": one.db_id,
