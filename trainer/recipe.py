@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest, Stage
 from trainer.context import Context, Policy, StageResult
 from trainer.questions import read_all
-from trainer.scale.ranks import barrier, is_main
+from trainer.scale.ranks import barrier, is_main, world_size
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
 
@@ -31,6 +32,7 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
             if stopper.requested:
                 raise StopRequested
             if not _done(run, stage):
+                _check_processes(stage)
                 context = _context(run, request, verifier, stopper, results)
                 result = _timed(stage, context)
                 if is_main():
@@ -38,6 +40,15 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
                 barrier()
             found = _result_path(run, stage).read_bytes()
             results[stage] = StageResult.model_validate_json(found)
+
+
+def _check_processes(stage: Stage) -> None:
+    if stage != "grpo" and world_size() > 1:
+        raise InvalidRequest(
+            f"the stage {stage!r} runs in one process, and there are {world_size()}: run it as a "
+            "job of its own on one",
+            param="recipe",
+        )
 
 
 def _done(run: RunDir, stage: Stage) -> bool:
