@@ -203,7 +203,7 @@ def _prompts(tokenizer: Any, size: Size) -> list[str]:
     found = []
     for number in range(size.prompts):
         schema = "".join(
-            _SCHEMA.format(n=number * 100 + n) for n in range(size.prompt_tokens // 50)
+            _SCHEMA.format(n=number * 100 + n) for n in range(1 + size.prompt_tokens // 20)
         )
         found.append(tokenizer.decode(tokenizer(schema)["input_ids"][: size.prompt_tokens]))
     return found
