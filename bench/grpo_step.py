@@ -171,9 +171,9 @@ def one_step(name: str, folder: Path, size: Size) -> Clock:
 
 def _first_use(model: Any) -> None:
     """What a run does once, not once a step: the model is tried (shared_prompt/support.py)."""
-    sample_groups(model, [[5, 6]], group_size=1, max_tokens=1, temperature=0, stops=())
+    sample_groups(model, [[1, 2]], group_size=1, max_tokens=1, temperature=0, stops=())
     with torch.no_grad():
-        score_group(model, [5, 6], [[7]])
+        score_group(model, [1, 2], [[3]])
 
 
 def _model(folder: Path, *, plain: bool) -> Any:
