@@ -80,7 +80,10 @@ def _train(run: RunDir, stopper: Stopper) -> None:
     step = rewind(run)
     most = max(step, request.spec.max_steps)
     stage = request.spec.recipe[0]
-    run.write_status(RunStatus(state="starting", stage=stage, step=step, max_steps=most))
+    best = (run.status() or RunStatus()).best_checkpoint
+    run.write_status(
+        RunStatus(state="starting", stage=stage, step=step, max_steps=most, best_checkpoint=best)
+    )
     keep_freed_memory()
     # Imported here: torch takes seconds, a misspelt job should not.
     from trainer.recipe import run_recipe

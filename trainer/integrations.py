@@ -13,6 +13,7 @@ from typing import Any
 from service.jobs.rundir import RunDir
 from service.jobs.spec import Integration, RunRequest, Stage
 from trainer.errors import IntegrationMissing
+from trainer.scale.ranks import is_main
 
 _MODULES: dict[Integration, tuple[str, ...]] = {
     "mlflow": ("mlflow",),
@@ -37,12 +38,13 @@ def check_integrations(names: Sequence[Integration]) -> None:
 
 
 def reporting(run: RunDir, request: RunRequest, stage: Stage) -> dict[str, Any]:
-    """`report_to` and `run_name` for TrainingArguments; every stage is a run of its own.
+    """`report_to` and `run_name` for TrainingArguments; every stage is a run of its own, told of
+    by the first of several processes.
 
     Sets the variables by which those callbacks learn tags and TensorBoard's folder
     (`tensorboard/<stage>` in the run's folder). Raises IntegrationMissing.
     """
-    names = list(dict.fromkeys(request.spec.hyperparameters.integrations))
+    names = list(dict.fromkeys(request.spec.hyperparameters.integrations)) if is_main() else []
     check_integrations(names)
     told = tags(request, stage)
     if "tensorboard" in names:
