@@ -187,8 +187,12 @@ def test_every_data_file_of_the_service_is_packaged() -> None:
     shipped: dict[str, list[str]] = PROJECT["tool"]["setuptools"]["package-data"]
     for path in (ROOT / "service").rglob("*"):
         if path.is_file() and path.suffix not in {".py", ".pyc", ".sqlite"}:
-            package = ".".join(path.parent.relative_to(ROOT).parts)
-            assert any(fnmatch.fnmatch(path.name, p) for p in shipped.get(package, [])), path
+            assert any(
+                fnmatch.fnmatch(str(path.relative_to(ROOT / package.replace(".", "/"))), pattern)
+                for package, patterns in shipped.items()
+                for pattern in patterns
+                if path.is_relative_to(ROOT / package.replace(".", "/"))
+            ), path
 
 
 def test_no_file_names_a_registry_or_one_machine() -> None:

@@ -175,7 +175,9 @@ def test_a_preset_fits_its_machine_with_a_tenth_to_spare(name: str) -> None:
 
 
 @pytest.mark.parametrize(("gpu_gb", "fits"), [(80, True), (48, False)])
-def test_7b_as_it_is_set_fits_80_gb_with_a_tenth_to_spare_and_not_48(gpu_gb: float, fits: bool) -> None:
+def test_7b_as_it_is_set_fits_80_gb_with_a_tenth_to_spare_and_not_48(
+    gpu_gb: float, fits: bool
+) -> None:
     chosen = spec("gpu-7b", resources={"gpu_memory_gb": gpu_gb})
     found = memory_plan(chosen, Decoder.of(presets.models()[chosen.base_model]["config"]))
     assert (found.peak < 0.9 * gpu_gb * 1e9) == fits
