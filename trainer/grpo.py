@@ -107,6 +107,9 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
     the metrics are therefore of the groups that teach something.
     """
 
+    _refill: Refill | None = None
+    _passes: list[dict[str, Any]] | None = None
+
     def __init__(
         self,
         *,
@@ -117,7 +120,6 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
     ) -> None:
         super().__init__(callbacks=[recorder], **given)
         self._refill = refill
-        self._passes: list[dict[str, Any]] = []
         self.keep_whole(recorder, keeper, refill)
 
     def _generate_single_turn(
@@ -167,7 +169,7 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
                 scored = self._refill.apply(
                     scored, int(self.num_generations or 0), self._generate_and_score_completions
                 )
-            self._passes = split_tensor_dict(scored, passes)
+            self._passes = list(split_tensor_dict(scored, passes))
         return self._passes[self._step % passes]
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
