@@ -1,4 +1,4 @@
-"""`python -m trainer.demo`: the recipe on the 135M model, small enough for two hours on two cores.
+"""`python -m trainer.demo`: the recipe on the 135M model, sized for two cores and hours.
 
 __main__.py  what to do, in order      data.py    which questions train and which measure
 preset.py    the settings              runs.py    one run for each seed, gone on with if stopped
