@@ -26,6 +26,8 @@ from service.engine.vigil import Vigil, Vigilance
 from service.errors import AdaptersOff, EngineUnavailable, VeriSQLError
 from service.models.registry import ServedModel
 
+_FAREWELL_S = 1.0
+"""A server that just died answers no more a little before its keeper ends with its code."""
 _POLL_S = 0.5
 _MAX_FAILURES = 4
 _LONGEST_PAUSE_S = 60.0
@@ -256,6 +258,7 @@ class LocalEngine:
             await process.wait(self._vigilance.look_s)
             process.check()
             alive = await vigil.look(healthy=await client.healthy())
+        await process.wait(_FAREWELL_S)
         process.check()
         process.kill()  # It hears no SIGTERM, and those who wait for an answer wait in vain.
         raise Fault("the model server stopped answering")
