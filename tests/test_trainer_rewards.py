@@ -9,7 +9,14 @@ from service.sandbox.limits import Limits
 from service.sandbox.pool import SPARE
 from service.text2sql.types import VerifyReport, VerifyTask
 from tests.fixtures_trainer import write_pets
-from trainer.rewards import BREAKDOWN, ExecutionReward, breakdown, kind_of, useful_share
+from trainer.rewards import (
+    BREAKDOWN,
+    ExecutionReward,
+    breakdown,
+    coincidences,
+    kind_of,
+    useful_share,
+)
 from trainer.verifier_thread import VerifierThread
 
 ALL, NAMES = ["SELECT * FROM pets"], ["SELECT name FROM pets"]
@@ -39,6 +46,18 @@ def test_a_match_earns_one_and_all_else_nothing(verifier: VerifierThread) -> Non
     reward = ExecutionReward(verifier.verify)
     completions = [RIGHT, WRONG, "I cannot say.", "```sql\nSELECT nothing FROM pets\n```"]
     assert asked(reward, completions, [ALL] * 4) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_match_by_chance_earns_nothing_where_copies_are_asked_for(tmp_path: Path) -> None:
+    data, count = write_pets(tmp_path), ["SELECT count(*) FROM pets"]
+    by_chance, counted = "SELECT 3", "SELECT count(id) FROM pets"
+    copies = tmp_path / "copies"
+    with VerifierThread([data], workers=1, limits=Limits(), copies_path=copies) as verifier:
+        lenient = ExecutionReward(verifier.verify)
+        strict = ExecutionReward(verifier.verify, copies=4)
+        assert asked(lenient, [by_chance, counted], [count] * 2) == [1.0, 1.0]
+        assert asked(strict, [by_chance, counted], [count] * 2) == [0.0, 1.0]
+        assert coincidences(strict.take()) == 1
 
 
 def test_a_completion_may_be_a_list_of_messages(verifier: VerifierThread) -> None:

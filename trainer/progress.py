@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from service.jobs.rundir import RunDir, RunStatus
 from service.jobs.spec import Stage
 from trainer.errors import TrainingDiverged
-from trainer.rewards import ExecutionReward, Rollout, breakdown, useful_share
+from trainer.rewards import ExecutionReward, Rollout, breakdown, coincidences, useful_share
 from trainer.scale.ranks import any_rank, gather, world_size
 from trainer.stopping import Stopper
 
@@ -144,6 +144,7 @@ def step_row(step: int, logs: Row, rollouts: list[Rollout], group_size: int) -> 
         "reward_std": logs.get("reward_std"),
         "useful_groups": useful_share(rollouts, group_size),
         "verdicts": breakdown(rollouts),
+        "coincidences": coincidences(rollouts),
         "completion_tokens": logs.get("completions/mean_length"),
         "truncated": logs.get("completions/clipped_ratio"),
         "entropy": logs.get("entropy"),

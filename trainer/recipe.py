@@ -14,6 +14,8 @@ from trainer.scale.ranks import barrier, is_main, world_size
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
 
+COPIES = "copies"
+"""In the run's folder: altered copies of the databases, made when `reward_copies` asks for them."""
 RunStage = Callable[[Context], StageResult]
 
 
@@ -25,7 +27,9 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
     asked = request.spec.resources
     workers = max(1, asked.cpus // asked.processes_per_node)
     results: dict[str, StageResult] = {}
-    with VerifierThread(request.data_dirs, workers=workers, limits=request.limits) as verifier:
+    with VerifierThread(
+        request.data_dirs, workers=workers, limits=request.limits, copies_path=run.path / COPIES
+    ) as verifier:
         if any(not _done(run, stage) for stage in request.spec.recipe):
             read_all(request, verifier)  # Refuses dev data that leaks, before anything is spent.
         for stage in request.spec.recipe:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.text2sql.types import MASKED, Status, Verdict, VerifyReport, VerifyTask
+from service.text2sql.types import MASKED, Robust, Status, Verdict, VerifyReport, VerifyTask
 
 Verify = Callable[[Sequence[VerifyTask]], list[VerifyReport]]
 Key = tuple[str, str, tuple[str, ...]]
@@ -28,14 +28,16 @@ class ExecutionReward:
     """1 where a completion's SQL gives the gold's result by `bird_ex`, else 0; None if masked.
 
     Range {0, 1}: a query that runs but is wrong earns nothing, since partial credit is what a
-    policy learns to collect first. None (the gold or the sandbox failed) makes TRL leave the
-    sample out: out of the group's mean and deviation, with advantage 0.
+    policy learns to collect first. With `copies` a match must also hold on so many altered copies
+    of the database, or it earns 0: a match by chance is no skill. None (the gold or the sandbox
+    failed) makes TRL leave the sample out: out of the group's mean and deviation, with advantage 0.
     """
 
     __name__ = "execution"
 
-    def __init__(self, verify: Verify) -> None:
+    def __init__(self, verify: Verify, *, copies: int = 0) -> None:
         self._verify = verify
+        self._copies = copies
         self._scored: list[Rollout] = []
 
     def __call__(
@@ -66,7 +68,10 @@ class ExecutionReward:
         places: dict[Key, list[int]] = {}
         for place, key in enumerate(keys):
             places.setdefault(key, []).append(place)
-        tasks = [_task(key, [texts[i] for i in where]) for key, where in places.items()]
+        tasks = [
+            reward_task(db_id, golds, [texts[i] for i in where], copies=self._copies)
+            for (_, db_id, golds), where in places.items()
+        ]
         found: dict[int, Verdict] = {}
         for where, report in zip(places.values(), self._verify(tasks), strict=True):
             found |= zip(where, report.verdicts, strict=True)
@@ -77,6 +82,11 @@ def breakdown(rollouts: Sequence[Rollout]) -> dict[str, int]:
     """How many verdicts of each kind; all kinds are there, their sum is the batch."""
     counts = Counter(kind_of(rollout.verdict.status) for rollout in rollouts)
     return {kind: counts[kind] for kind in BREAKDOWN}
+
+
+def coincidences(rollouts: Sequence[Rollout]) -> int:
+    """Matches that an altered copy of the database disproved; among the mismatches of breakdown."""
+    return sum("coincidence" in rollout.verdict.flags for rollout in rollouts)
 
 
 def kind_of(status: Status) -> str:
@@ -93,15 +103,18 @@ def useful_share(rollouts: Sequence[Rollout], group_size: int) -> float:
     return useful / len(groups) if groups else 0.0
 
 
-def _task(key: Key, predictions: Sequence[str]) -> VerifyTask:
-    _, db_id, gold_sql = key
+def reward_task(
+    db_id: str, gold_sql: Sequence[str], predictions: Sequence[str], *, copies: int
+) -> VerifyTask:
+    """What the verifier is asked for a question's rewards, the same in every stage."""
     return VerifyTask(
         db_id=db_id,
-        gold_sql=gold_sql,
+        gold_sql=tuple(gold_sql),
         predictions=tuple(predictions),
         extract="auto",
         metrics=("bird_ex",),
         reward="execution",
+        robust=Robust(instances=copies) if copies else None,
     )
 
 

@@ -54,7 +54,7 @@ def _build(context: Context) -> Grpo:
     data = training_rows(context, "grpo", token_counter(tokenizer), limit)
     batching = _batching(context, data)
     report_data(context, data, asdict(batching))
-    reward = ExecutionReward(context.verifier.verify)
+    reward = ExecutionReward(context.verifier.verify, copies=chosen.reward_copies)
     # First the processes find each other: under fsdp2 only one of a node then reads the weights.
     args = grpo_config(
         context.request.spec,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from service.sandbox.executor import Executor
 from service.sandbox.limits import Limits
+from service.text2sql.copies import Copies
 from service.text2sql.databases import DatabaseRegistry
 from service.text2sql.types import VerifyReport, VerifyTask
 from service.text2sql.verifier import Verifier
@@ -23,10 +24,19 @@ class VerifierThread:
     runs in, so both live as long as they do.
     """
 
-    def __init__(self, data_dirs: Sequence[Path], *, workers: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        data_dirs: Sequence[Path],
+        *,
+        workers: int,
+        limits: Limits,
+        copies_path: Path | None = None,
+    ) -> None:
+        """`copies_path` is where altered copies of databases are kept; None knows no `robust`."""
         self.registry = DatabaseRegistry.scan(data_dirs)
         self.executor = Executor(workers=workers, limits=limits)
-        self._verifier = Verifier(self.registry, self.executor)
+        self._copies = copies_path and Copies(copies_path, memory_mb=limits.memory_mb)
+        self._verifier = Verifier(self.registry, self.executor, copies=self._copies or None)
         # More tasks than workers would only wait, and waiting in the executor has a time limit.
         self._at_once = asyncio.Semaphore(workers)
         self._loop = asyncio.new_event_loop()
@@ -38,6 +48,8 @@ class VerifierThread:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._copies:
+            self.run(self._copies.close())
         self.run(self.executor.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

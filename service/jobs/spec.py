@@ -176,6 +176,10 @@ class Hyperparameters(StrictModel):
     epsilon_high: Annotated[float, Field(gt=0, lt=1, description="upper clip")] = 0.28
     lora_rank: Annotated[int, Field(ge=0, le=256, description="0 trains all weights")] = 16
     checkpoint_every: Annotated[int, Field(ge=1, le=10_000, description="in steps")] = 5
+    reward_copies: Annotated[
+        int,
+        Field(ge=0, le=32, description="altered copies of the database that a match must hold on"),
+    ] = 0
     warmup_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
     refills: Annotated[
         int, Field(ge=0, le=16, description="how often groups without signal are asked anew")

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.jobs.rundir import RunStatus
 from service.text2sql.prompt import Template
-from service.text2sql.types import Verdict, VerifyTask
+from service.text2sql.types import Verdict
 from trainer.checkpoint import partial_path
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
@@ -23,6 +23,7 @@ from trainer.offline.examples import Example, merged, preference, rejection, wei
 from trainer.offline.objectives import Objective, PreferenceLoss, WeightedLoss, rejection_loss
 from trainer.offline.trainer import OfflineTrainer, as_dataset, describe_offline, offline_arguments
 from trainer.progress import Recorder
+from trainer.rewards import reward_task
 from trainer.sampling import Sampler, stop_tokens
 from trainer.schedule import schedule
 from trainer.stage import keeper, report_data
@@ -99,9 +100,7 @@ def _score(
 
     def by_gold(rows: Sequence[Row], groups: Sequence[Sequence[str]]) -> list[list[Verdict]]:
         tasks = [
-            VerifyTask(
-                row.db_id, tuple(row.gold_sql), tuple(texts), "auto", ("bird_ex",), "execution"
-            )
+            reward_task(row.db_id, row.gold_sql, texts, copies=context.settings.reward_copies)
             for row, texts in zip(rows, groups, strict=True)
         ]
         return [report.verdicts for report in verify(tasks)]
