@@ -57,6 +57,7 @@ def make_run(
     *,
     max_steps: int = 3,
     recipe: Sequence[str] = ("grpo",),
+    parent: Path | None = None,
     **hyperparameters: Any,
 ) -> RunDir:
     """A run directory for the easy questions; nothing is started."""
@@ -80,6 +81,7 @@ def make_run(
             spec=spec,
             base_model_path=model,
             train_data_path=questions,
+            parent_adapter_path=parent,
             data_dirs=[data],
         )
     )

@@ -463,3 +463,18 @@ def test_real_models_are_measured_to_the_end_of_the_stage(tmp_path: Path, tiny: 
         for point in result.numbers["points"]
     }
     assert len(sha256) == 2
+
+
+def test_a_fork_is_measured_from_its_parent_on(tmp_path: Path, tiny: Path) -> None:
+    parent = _adapter(tiny, tmp_path / "other run" / "step_9")
+    with dev_context(tmp_path, tiny, count=3, max_completion_tokens=4) as context:
+        forked = context.policy.model_copy(update={"parent": parent})
+        result = run_evaluate(replace(context, policy=forked))
+    base, after = result.numbers["points"]
+    assert (base["name"], after["name"], after["checkpoint"]) == ("base", "parent", None)
+    adapters = [
+        read_run(context.run.path / point["folder"])[0]["answered_by"]["model"]["adapter"]
+        for point in (base, after)
+    ]
+    assert adapters[0] != adapters[1]
+    assert after["to_base"]["bird_ex"]["to"] == "base"

@@ -1,14 +1,18 @@
 """Real runs of several stages on a model that learns in seconds."""
 
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from service.jobs.rundir import RunDir
 from tests.fixtures_trainer import bandit_model, make_run, train, trainer, wait_until
+from trainer.checkpoint import weights_sha256
 
 pytestmark = pytest.mark.training
 
@@ -90,3 +94,19 @@ def test_where_nothing_is_right_the_gold_is_a_start(bandit: Path, tmp_path: Path
     chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 1}}
     run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
     assert train(run).state == "succeeded"
+
+
+def test_a_run_starts_from_another_ones_checkpoint(bandit: Path, tmp_path: Path) -> None:
+    first = make_run(tmp_path / "first", bandit, recipe=RECIPE, max_steps=2, **SETTINGS)
+    assert train(first).state == "succeeded"
+    parent = first.checkpoints_path / f"step_{first.checkpoints()[-1]}"
+    still = SETTINGS | {"learning_rate": 1e-9}
+    fork = make_run(tmp_path / "fork", bandit, max_steps=1, parent=parent, **still)
+    assert train(fork).state == "succeeded"
+    made = fork.checkpoints_path / "step_1"
+    before, after = (load_file(at / "adapter_model.safetensors") for at in (parent, made))
+    assert any(weight.abs().max() > 0.01 for name, weight in before.items() if "lora_B" in name)
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0)
+    manifest = json.loads((made / "manifest.json").read_bytes())
+    assert manifest["parent_weights_sha256"] == weights_sha256(parent)

@@ -23,10 +23,18 @@ class Policy(BaseModel):
     base_model: str
     base_model_path: Path
     template: str
+    parent: Path | None = None
+    """Checkpoint of another run that this one starts from; None is the base model."""
     checkpoint: int | None = None
-    """Number of the checkpoint that was trained last; None is the base model."""
+    """Number of the run's own checkpoint that was trained last; None is where the run began."""
     temperature: float = 0.0
     """Of the decoding that `select` found best; evaluation stays greedy."""
+
+    def weights_in(self, run: RunDir) -> Path | None:
+        """Folder of its weights, a checkpoint of `run` or the parent; None is the base model."""
+        if self.checkpoint is None:
+            return self.parent
+        return run.checkpoints_path / f"step_{self.checkpoint}"
 
 
 class StageResult(BaseModel):
@@ -68,8 +76,7 @@ class Context:
     @property
     def adapter_path(self) -> Path | None:
         """Folder of the policy's checkpoint; None is the base model."""
-        number = self.policy.checkpoint
-        return None if number is None else self.run.checkpoints_path / f"step_{number}"
+        return self.policy.weights_in(self.run)
 
     def value_indexes(self) -> ValueIndexes | None:
         """What finds the values that questions name; None where the prompts go without."""

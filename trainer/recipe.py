@@ -86,6 +86,7 @@ def _first_policy(request: RunRequest) -> Policy:
     return Policy(
         base_model=request.spec.base_model,
         base_model_path=request.base_model_path,
+        parent=request.parent_adapter_path,
         template=request.spec.hyperparameters.template,
     )
 

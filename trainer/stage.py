@@ -113,13 +113,14 @@ def _columns(row: Row) -> dict[str, Any]:
 
 def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
     """Of a training stage, with what each of its checkpoints' manifests says."""
-    request = context.request
+    request, parent = context.request, context.policy.parent
     about = {
         "job_id": request.job_id,
         "stage": stage,
         "base_model": context.policy.base_model,
         "base_weights_sha256": weights_sha256(context.policy.base_model_path),
         "parent_checkpoint": context.policy.checkpoint,
+        "parent_weights_sha256": parent and weights_sha256(parent),
         "prompt_templates": dict(data.templates),
         "verifier_version": context.verifier.version,
         "seed": request.spec.seed,

@@ -307,6 +307,8 @@ class RunRequest(StrictModel):
     """The same for choosing and measuring, a folder with a `dev` split; never trained on."""
     other_models: dict[str, Path] = {}
     """Folders of `select.base_models`, by name."""
+    parent_adapter_path: Path | None = None
+    """Folder of another run's checkpoint that training starts from; None is the base model."""
     values_path: Path | None = None
     """Folder of value indexes and of their key; inside the run's own folder if None."""
     data_dirs: list[Path]

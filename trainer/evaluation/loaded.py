@@ -58,14 +58,8 @@ class LoadedModel:
 
 def open_model(context: Context, policy: Policy) -> LoadedModel:
     """The policy's model, with the weights of its checkpoint."""
-    checkpoint = checkpoint_of(context, policy)
-    return LoadedModel(policy.base_model_path, checkpoint, context.request.spec.seed)
-
-
-def checkpoint_of(context: Context, policy: Policy) -> Path | None:
-    """The policy's folder of weights; None is the base model."""
-    number = policy.checkpoint
-    return None if number is None else context.run.checkpoints_path / f"step_{number}"
+    weights = policy.weights_in(context.run)
+    return LoadedModel(policy.base_model_path, weights, context.request.spec.seed)
 
 
 def _die(seed: int, prompts: Sequence[Messages], n: int, temperature: float) -> int:

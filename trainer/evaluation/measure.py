@@ -17,7 +17,6 @@ from service.text2sql.types import METRICS
 from trainer.context import Context, Policy
 from trainer.evaluation.ask import Asker, batches
 from trainer.evaluation.dev import read_dev
-from trainer.evaluation.loaded import checkpoint_of
 from trainer.evaluation.prompts import Prompts
 from trainer.evaluation.subject import Subject, subject_of
 from trainer.sampling import Complete
@@ -62,7 +61,7 @@ class Evaluator:
         Raises Conflict where the verifier or a database changes under way, InvalidRequest where the
         folder has another evaluation.
         """
-        subject = subject_of(policy, checkpoint_of(self._context, policy), self._context.settings)
+        subject = subject_of(policy, policy.weights_in(self._context.run), self._context.settings)
         settings = {"metrics": list(METRICS), "values": self._context.settings.values}
         plan = self._dev.plan(self.chosen, self._selection, settings | subject.settings())
         path = self._context.folder("evaluate") / name

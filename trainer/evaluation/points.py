@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from trainer.context import Policy, StageResult
 
 BASE = "base"
+PARENT = "parent"
 _TRAINING = ("offline", "grpo")
 
 
@@ -14,9 +15,9 @@ class Point:
     """A policy along the run."""
 
     name: str
-    """Of its folder: `base`, or stage and checkpoint as in `grpo_step_40`."""
+    """Of its folder: `base`, `parent`, or stage and checkpoint as in `grpo_step_40`."""
     stage: str
-    """That made it; `base` for none."""
+    """That made it; `base` or `parent` for none of the run's."""
     policy: Policy
     before: str
     """Name of the point at which its stage began; its own for the base."""
@@ -30,12 +31,16 @@ class Point:
 def points(
     policy: Policy, results: Mapping[str, StageResult], checkpoints: Sequence[int], within: int
 ) -> list[Point]:
-    """In the order of training: the base, each stage's end, `within` checkpoints of grpo before it.
+    """In the order of training: the base, the parent if there is one, each stage's end, `within`
+    checkpoints of grpo before it.
 
     `policy` is any of the run's, `results` are those of earlier stages in their order,
     `checkpoints` the numbers of all that there are.
     """
-    found = [Point(BASE, BASE, policy.model_copy(update={"checkpoint": None}), BASE)]
+    start = policy.model_copy(update={"checkpoint": None})
+    found = [Point(BASE, BASE, start.model_copy(update={"parent": None}), BASE)]
+    if policy.parent:
+        found.append(Point(PARENT, PARENT, start, BASE))
     steps = 0
     for stage, result in results.items():
         numbers = _numbers(result, steps, checkpoints, within) if stage in _TRAINING else []
