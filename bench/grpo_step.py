@@ -8,7 +8,7 @@ stock    TRL's GRPOTrainer as it comes: fp32 weights under bf16 autocast, sdpa a
          checkpointing
 best     the same with the settings that we found fastest on a CPU: bf16 weights, eager attention,
          no checkpointing
-ours     trainer/grpo.py's overrides with the settings of `best`
+ours     trainer/grpo/trainer.py's overrides with the settings of `best`
 
 A step is sampling, a reward that costs nothing, and one update of a LoRA adapter of rank 16. Every
 completion is as long as allowed (no token ends it), so that all do the same work. Rewards are 0 or
@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset  # type: ignore[import-untyped]
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
@@ -38,7 +38,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from bench import figures
 from service.models.registry import resolve_model
 from service.settings import load_settings
-from trainer.grpo import Grpo
+from trainer.grpo.trainer import Grpo
 from trainer.model import load_tokenizer
 from trainer.shared_prompt.sampler import sample_groups
 from trainer.shared_prompt.scores import score_group
@@ -206,7 +206,7 @@ def _config(name: str, size: Size, scratch: str) -> GRPOConfig:
     )
 
 
-def _reward(completions: Sequence[str], **_: Any) -> list[float]:
+def _reward(completions: Sequence[str], **_: Any) -> list[float | None]:
     return [float(zlib.crc32(text.encode()) % 2) for text in completions]
 
 

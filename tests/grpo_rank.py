@@ -40,8 +40,9 @@ def main() -> None:
 
     from trainer.batching import plan
     from trainer.checkpoint import CheckpointKeeper, partial_path
-    from trainer.grpo import Grpo, grpo_config, lora_config
-    from trainer.model import load_config, load_policy, load_tokenizer, shape_of
+    from trainer.grpo.config import grpo_config
+    from trainer.grpo.trainer import Grpo
+    from trainer.model import load_config, load_policy, load_tokenizer, lora_config, shape_of
     from trainer.progress import Recorder
     from trainer.scale.ranks import run_of_rank
     from trainer.stopping import Stopper

@@ -42,7 +42,7 @@ def measured(job: JobSpec, *, recompute: bool) -> float:
     from torch.profiler import ProfilerActivity, profile
     from transformers import AutoModelForCausalLM, Qwen2Config
 
-    from trainer.grpo import lora_config
+    from trainer.model import lora_config
     from trainer.shared_prompt.scores import score_group
 
     chosen = job.hyperparameters

@@ -23,7 +23,7 @@ def loaded() -> None:
     """Load torch and TRL once, for this file only: it takes seconds, and their packages warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in ("trainer.grpo", "accelerate.commands.launch"):
+        for name in ("trainer.grpo.trainer", "accelerate.commands.launch"):
             importlib.import_module(name)
 
 
@@ -33,7 +33,7 @@ def spec(name: str, **given: Any) -> JobSpec:
 
 def config(chosen: JobSpec, folder: Path) -> Any:
     from trainer.batching import Batching
-    from trainer.grpo import grpo_config
+    from trainer.grpo.config import grpo_config
 
     size = chosen.hyperparameters.group_size
     batching = Batching(size, completions_per_process(chosen) // size, checkpoint_activations=True)
@@ -155,7 +155,7 @@ def test_an_adapter_has_as_many_weights_as_peft_makes() -> None:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, Qwen2Config
 
-    from trainer.grpo import lora_config
+    from trainer.model import lora_config
 
     chosen = spec("laptop-0.5b")
     sizes = presets.models()[chosen.base_model]["config"]

@@ -23,11 +23,11 @@ def loaded() -> None:
     """Load torch and TRL once, for this file only: it takes seconds, and their packages warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        importlib.import_module("trainer.grpo")
+        importlib.import_module("trainer.grpo.trainer")
 
 
 def config(tmp_path: Path, **hyperparameters: Any) -> Any:
-    from trainer.grpo import grpo_config
+    from trainer.grpo.config import grpo_config
 
     spec = JobSpec.model_validate(
         {"base_model": "m", "train_data": "demo", "hyperparameters": hyperparameters, "seed": 5}
@@ -89,7 +89,7 @@ def test_the_learning_rate_warms_up_and_nothing_is_reported_elsewhere(tmp_path: 
 
 
 def test_lora_covers_the_linear_layers_and_rank_zero_means_none() -> None:
-    from trainer.grpo import lora_config
+    from trainer.model import lora_config
 
     found = lora_config(Hyperparameters(lora_rank=8))
     assert found is not None

@@ -15,7 +15,7 @@ def loaded() -> None:
     """Load torch once, for this file only: its packages warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import trainer.refill  # noqa: F401
+        import trainer.grpo.refill  # noqa: F401
 
 
 def batch(advantages: list[float], prompt: int, completion: int, fill: int) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def batch(advantages: list[float], prompt: int, completion: int, fill: int) -> d
 
 
 def test_only_the_group_without_signal_is_replaced() -> None:
-    from trainer.refill import Refill
+    from trainer.grpo.refill import Refill
 
     asked: list[list[str]] = []
 
@@ -54,7 +54,7 @@ def test_only_the_group_without_signal_is_replaced() -> None:
 
 
 def test_it_gives_up_after_its_rounds() -> None:
-    from trainer.refill import Refill
+    from trainer.grpo.refill import Refill
 
     refill = Refill(ROWS, Stream(5, seed=0), rounds=2)
     start = batch([0.0, 0.0], 2, 2, fill=7)
@@ -64,7 +64,7 @@ def test_it_gives_up_after_its_rounds() -> None:
 
 
 def test_it_goes_on_from_its_cursor() -> None:
-    from trainer.refill import Refill
+    from trainer.grpo.refill import Refill
 
     asked: list[str] = []
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from service.errors import InvalidRequest, ModelUnavailable
@@ -116,3 +116,16 @@ def _check_folder(folder: Path) -> None:
         raise ModelUnavailable(
             f"{folder} holds no model: config.json is missing", param="base_model"
         )
+
+
+def lora_config(chosen: Hyperparameters) -> LoraConfig | None:
+    """Adapters on every linear layer but the head, scaled by 2; None trains all weights."""
+    if chosen.lora_rank == 0:
+        return None
+    return LoraConfig(
+        r=chosen.lora_rank,
+        lora_alpha=2 * chosen.lora_rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )

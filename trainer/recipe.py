@@ -111,7 +111,7 @@ def _stage(stage: Stage) -> RunStage:
 
         return run_offline
     if stage == "grpo":
-        from trainer.stage import run_grpo
+        from trainer.grpo.stage import run_grpo
 
         return run_grpo
     from trainer.evaluation.stage import run_evaluate

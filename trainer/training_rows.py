@@ -1,6 +1,6 @@
 """The rows of a training stage: the run's questions, filtered, audited, written as prompts."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from service.text2sql.prompt import Template
 from trainer.context import Context
@@ -49,3 +49,16 @@ def _keep_by_pass_rate(context: Context, prepared: Prepared) -> None:
         return
     prepared.rows, dropped = keep_by_pass_rate(prepared.rows, pass_rates(path), low, high)
     prepared.dropped.update(dropped)
+
+
+def report_data(context: Context, data: Prepared, batching: dict[str, Any]) -> None:
+    """Say what is trained on and what was left out."""
+    message = f"{len(data.rows)} questions, prompts of at most {data.longest_prompt} tokens"
+    about = {"rows": len(data.rows), "templates": dict(data.templates)}
+    context.run.append_event("info", "data", message, **about, batching=batching)
+    if data.dropped:
+        left_out = ", ".join(f"{reason}: {count}" for reason, count in data.dropped.items())
+        dropped = dict(data.dropped)
+        context.run.append_event(
+            "warning", "data_dropped", f"left out: {left_out}", dropped=dropped
+        )

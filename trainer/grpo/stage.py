@@ -7,25 +7,28 @@ import torch
 from datasets import Dataset  # type: ignore[import-untyped]
 
 from trainer.batching import Batching, plan
-from trainer.checkpoint import CheckpointKeeper, partial_path, weights_sha256
+from trainer.checkpoint import partial_path
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
-from trainer.grpo import Grpo, grpo_config, lora_config
+from trainer.grpo.config import grpo_config
+from trainer.grpo.refill import Refill
+from trainer.grpo.trainer import Grpo
 from trainer.integrations import reporting
+from trainer.manifest import keeper
 from trainer.model import (
     load_config,
     load_policy,
     load_tokenizer,
+    lora_config,
     prompt_limit,
     shape_of,
     token_counter,
 )
 from trainer.progress import Recorder, describe_grpo
-from trainer.refill import Refill
 from trainer.rewards import ExecutionReward
 from trainer.schedule import Stream, schedule
 from trainer.stopping import StopRequested
-from trainer.training_rows import training_rows
+from trainer.training_rows import report_data, training_rows
 
 
 def run_grpo(context: Context) -> StageResult:
@@ -109,34 +112,3 @@ def _columns(row: Row) -> dict[str, Any]:
     """What sampling and reward need of a row."""
     names = ("prompt", "question_id", "db_id", "gold_sql")
     return {name: getattr(row, name) for name in names}
-
-
-def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
-    """Of a training stage, with what each of its checkpoints' manifests says."""
-    request, parent = context.request, context.policy.parent
-    about = {
-        "job_id": request.job_id,
-        "stage": stage,
-        "base_model": context.policy.base_model,
-        "base_weights_sha256": weights_sha256(context.policy.base_model_path),
-        "parent_checkpoint": context.policy.checkpoint,
-        "parent_weights_sha256": parent and weights_sha256(parent),
-        "prompt_templates": dict(data.templates),
-        "verifier_version": context.verifier.version,
-        "seed": request.spec.seed,
-    }
-    keep = context.settings.keep_checkpoints
-    return CheckpointKeeper(context.run, about, offset=context.steps, keep=keep)
-
-
-def report_data(context: Context, data: Prepared, batching: dict[str, Any]) -> None:
-    """Say what is trained on and what was left out."""
-    message = f"{len(data.rows)} questions, prompts of at most {data.longest_prompt} tokens"
-    about = {"rows": len(data.rows), "templates": dict(data.templates)}
-    context.run.append_event("info", "data", message, **about, batching=batching)
-    if data.dropped:
-        left_out = ", ".join(f"{reason}: {count}" for reason, count in data.dropped.items())
-        dropped = dict(data.dropped)
-        context.run.append_event(
-            "warning", "data_dropped", f"left out: {left_out}", dropped=dropped
-        )

@@ -1,0 +1,1 @@
+"""The online stage: GRPO with the execution reward, on TRL's trainer."""

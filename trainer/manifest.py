@@ -1,0 +1,23 @@
+"""What the manifest of each checkpoint of a training stage says."""
+
+from trainer.checkpoint import CheckpointKeeper, weights_sha256
+from trainer.context import Context
+from trainer.dataset import Prepared
+
+
+def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
+    """Of a training stage, with what each of its checkpoints' manifests says."""
+    request, parent = context.request, context.policy.parent
+    about = {
+        "job_id": request.job_id,
+        "stage": stage,
+        "base_model": context.policy.base_model,
+        "base_weights_sha256": weights_sha256(context.policy.base_model_path),
+        "parent_checkpoint": context.policy.checkpoint,
+        "parent_weights_sha256": parent and weights_sha256(parent),
+        "prompt_templates": dict(data.templates),
+        "verifier_version": context.verifier.version,
+        "seed": request.spec.seed,
+    }
+    keep = context.settings.keep_checkpoints
+    return CheckpointKeeper(context.run, about, offset=context.steps, keep=keep)
