@@ -1,7 +1,9 @@
 """From scored candidates to what is trained on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pstdev
 
 import pytest
 
@@ -50,8 +52,33 @@ def test_advantages_are_those_of_the_group_and_count_repetitions() -> None:
     assert example is not None
     weights = dict(zip(texts(example.completions), example.weights, strict=True))
     assert sum(weights.values()) == pytest.approx(0, abs=1e-6)
-    assert weights["a"] == pytest.approx(0.75 / (0.1875**0.5 + 1e-4))
+    # Three texts of four candidates: their mean is to be the mean over the four.
+    assert weights["a"] == pytest.approx(3 / 4 * 0.75 / (0.1875**0.5 + 1e-4))
     assert weights["x"] == pytest.approx(2 * weights["y"])
+
+
+@pytest.mark.parametrize("most", [2, 4, 8])
+@pytest.mark.parametrize(
+    "drawn", ["a7 x1", "a1 b1 c1 d1 e1 f1 g1 x1", "a1 x1 y1 z1 u1 v1 w1 t1", "a3 b1 x2 y2"]
+)
+def test_each_side_weighs_what_it_does_in_the_mean_over_all(drawn: str, most: int) -> None:
+    pairs = [
+        (text[0], float(text[0] < "h")) for text in drawn.split() for _ in range(int(text[1:]))
+    ]
+    example = weighted(candidates(*pairs), PROMPT, most)
+    assert example is not None
+    rewards = [reward for _, reward in pairs]
+    advantage = (1 - fmean(rewards)) / (pstdev(rewards) + 1e-4)
+    good = sum(weight for weight in example.weights if weight > 0) / len(example.weights)
+    assert good == pytest.approx(advantage * fmean(rewards))
+    assert sum(example.weights) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_answer_that_was_cut_off_is_not_what_one_learns_to_say() -> None:
+    group = candidates(("a", 1), ("x", 0))
+    cut = replace(group, completions=[replace(c, finished=False) for c in group.completions])
+    assert rejection(cut, PROMPT, 4) is None
+    assert preference(cut, PROMPT, 4) is None
 
 
 @pytest.mark.parametrize("reward", [0, 1])

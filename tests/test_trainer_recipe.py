@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 1e-2,
     "checkpoint_every": 2,
     "prompts_per_step": 2,
+    "beta": 0.04,
     "refills": 1,
     "offline": {"samples": 8, "questions_per_step": 2, "learning_rate": 1e-2, "epochs": 12},
 }
 RECIPE = ["offline", "grpo"]
-EXACT = ("step", "stage", "loss", "grad_norm", "learning_rate", "reward", "verdicts")
+EXACT = ("step", "stage", "loss", "kl", "grad_norm", "learning_rate", "reward", "verdicts")
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,28 @@ def test_a_run_starts_from_another_ones_checkpoint(bandit: Path, tmp_path: Path)
         torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0)
     manifest = json.loads((made / "manifest.json").read_bytes())
     assert manifest["parent_weights_sha256"] == weights_sha256(parent)
+
+
+def test_a_run_killed_between_candidates_and_training_begins_with_the_same_adapter(
+    bandit: Path, tmp_path: Path
+) -> None:
+    unbroken = make_run(tmp_path / "unbroken", bandit, recipe=["offline"], **SETTINGS)
+    assert train(unbroken).state == "succeeded"
+    broken = make_run(tmp_path / "broken", bandit, recipe=["offline"], **SETTINGS)
+    candidates = Path("stages") / "offline" / "candidates.jsonl"
+    (broken.path / candidates).parent.mkdir(parents=True)
+    shutil.copy(unbroken.path / candidates, broken.path / candidates)
+    assert train(broken).state == "succeeded"
+    assert numbers(broken) == numbers(unbroken)
+
+
+@pytest.mark.parametrize("objective", ["weighted", "dpo"])
+def test_probabilities_under_another_prompt_are_refused(
+    objective: str, bandit: Path, tmp_path: Path
+) -> None:
+    offline = SETTINGS["offline"] | {"objective": objective, "templates": ["light"]}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **SETTINGS | {"offline": offline})
+    status = train(run)
+    assert status.state == "failed"
+    assert status.error is not None
+    assert status.error.param == "hyperparameters.offline.templates"

@@ -80,7 +80,9 @@ def load_policy(folder: Path, adapter: Path | None, lora: Any) -> tuple[Any, Any
     rounded away.
     """
     if lora is None:
-        return _load(adapter or folder, torch.float32), None
+        whole = _load(adapter or folder, torch.float32)
+        whole.config._name_or_path = str(folder)  # Where TRL finds what the KL penalty refers to.
+        return whole, None
     model = _load(folder, torch.bfloat16)
     if adapter is None:
         return model, lora

@@ -131,6 +131,12 @@ def describe_grpo(reward: ExecutionReward, group_size: int) -> Describe:
     return describe
 
 
+def _mean_reward(rollouts: list[Rollout]) -> float | None:
+    """Over all that were judged: TRL's own would let a small refill weigh as much as the step."""
+    rewards = [r.verdict.reward for r in rollouts if r.verdict.reward is not None]
+    return statistics.fmean(rewards) if rewards else None
+
+
 def step_row(step: int, logs: Row, rollouts: list[Rollout], group_size: int) -> Row:
     """One line of metrics.jsonl. Means are over the step's completions; null: not a number.
 
@@ -140,7 +146,7 @@ def step_row(step: int, logs: Row, rollouts: list[Rollout], group_size: int) -> 
     row = {
         "step": step,
         "created_at": time.time(),
-        "reward": logs.get("reward"),
+        "reward": _mean_reward(rollouts),
         "reward_std": logs.get("reward_std"),
         "useful_groups": useful_share(rollouts, group_size),
         "verdicts": breakdown(rollouts),

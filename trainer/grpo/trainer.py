@@ -34,8 +34,18 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         **given: Any,
     ) -> None:
         super().__init__(callbacks=[recorder], **given)
+        self._refer_to_the_base()
         self._refill = refill
         self.keep_whole(recorder, keeper, refill)
+
+    def _refer_to_the_base(self) -> None:
+        """The KL penalty holds to the base model, which is the one with its adapters off.
+
+        TRL would keep a copy of the adapter that training starts from as `ref`. Its folder in a
+        checkpoint makes transformers pass over the trained adapter when it resumes.
+        """
+        if "ref" in getattr(self.model, "peft_config", {}):
+            self.model.delete_adapter("ref")
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any

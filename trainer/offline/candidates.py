@@ -30,6 +30,8 @@ class Candidate:
     status: str
     reward: float | None
     """None: it could not be judged."""
+    finished: bool = True
+    """It ended by itself, not at the longest length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def _candidate(written: Written, verdict: Verdict) -> Candidate:
         sql=verdict.sql,
         status=verdict.status,
         reward=verdict.reward,
+        finished=written.finished,
     )
 
 

@@ -17,8 +17,8 @@ _LEAST = 2
 def agreed(db_id: str, completions: Sequence[str], verify: Verify) -> list[Verdict]:
     """Verdicts in the order of the completions: reward 1 in the largest cluster, 0 outside of it.
 
-    All rewards are None where no two candidates agree on a result that has rows, and where two
-    clusters are equally large: then nobody knows.
+    One that could not be judged has None. All have where no two candidates agree on a result that
+    has rows, and where two clusters are equally large: then nobody knows.
     """
     verdicts, clusters = _clustered(db_id, completions, verify)
     sizes = sorted((len(cluster) for cluster in clusters), reverse=True)
@@ -26,7 +26,8 @@ def agreed(db_id: str, completions: Sequence[str], verify: Verify) -> list[Verdi
         return [replace(verdict, reward=None) for verdict in verdicts]
     largest = max(clusters, key=len)
     return [
-        replace(verdict, reward=float(place in largest)) for place, verdict in enumerate(verdicts)
+        replace(verdict, reward=None if verdict.masked else float(place in largest))
+        for place, verdict in enumerate(verdicts)
     ]
 
 
@@ -35,7 +36,7 @@ def _clustered(
 ) -> tuple[list[Verdict], list[set[int]]]:
     """One round for each cluster: its first member is the gold that the others are judged by."""
     (report,) = verify([_task(db_id, "SELECT 1", completions)])
-    verdicts = list(report.verdicts)  # What the completions are by themselves.
+    verdicts = [_alone(verdict) for verdict in report.verdicts]
     clusters: list[set[int]] = []
     left = [place for place, verdict in enumerate(verdicts) if verdict.sql is not None]
     while left:
@@ -49,6 +50,11 @@ def _clustered(
                 verdicts[place] = judged[place]
         left = [place for place in left[1:] if place not in same]
     return verdicts, clusters
+
+
+def _alone(verdict: Verdict) -> Verdict:
+    """What a completion is by itself: that it equals the probe's 1 says nothing."""
+    return replace(verdict, status="mismatch") if verdict.status == "match" else verdict
 
 
 def _task(db_id: str, gold: str, completions: Sequence[str]) -> VerifyTask:

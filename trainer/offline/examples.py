@@ -7,6 +7,8 @@ from statistics import fmean, pstdev
 from trainer.offline.candidates import Candidate, Candidates
 
 _EPSILON = 1e-4
+Weighed = tuple[Candidate, float]
+"""A completion and its advantage, times how often it was drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ def rejection(found: Candidates, prompt: list[int], most: int) -> Example | None
 def weighted(found: Candidates, prompt: list[int], most: int) -> Example | None:
     """Right and wrong ones with their advantage in the group, A = (r - mean) / (std + 1e-4).
 
-    None where all are alike. Each text once; its weight counts how often it was drawn, so that the
-    sum over the group stays that of all candidates.
+    The deviation is the population's. None where all are alike. Each text once, at most `most` of
+    them; the weights are such that their mean, and that of either side, is what the mean over all
+    judged candidates would have: a text drawn twice counts twice, what was cut off is made up for.
     """
     judged = [c for c in found.completions if c.reward is not None]
     rewards = [c.reward for c in judged if c.reward is not None]
@@ -50,7 +53,7 @@ def weighted(found: Candidates, prompt: list[int], most: int) -> Example | None:
         (c, counts[c.text] * ((c.reward or 0.0) - mean) / (deviation + _EPSILON))
         for c in _distinct(judged)
     ]
-    return _example(found, prompt, _balanced(pairs, most))
+    return _example(found, prompt, _as_mean(_balanced(pairs, most), pairs, len(judged)))
 
 
 def preference(found: Candidates, prompt: list[int], most: int) -> Example | None:
@@ -103,7 +106,7 @@ def _example(
     )
 
 
-def _balanced(pairs: list[tuple[Candidate, float]], most: int) -> list[tuple[Candidate, float]]:
+def _balanced(pairs: list[Weighed], most: int) -> list[Weighed]:
     """The heaviest ones, from both sides in turn, so that neither is lost."""
     heavy = sorted(pairs, key=lambda pair: -abs(pair[1]))
     good, bad = [p for p in heavy if p[1] > 0], [p for p in heavy if p[1] < 0]
@@ -112,9 +115,22 @@ def _balanced(pairs: list[tuple[Candidate, float]], most: int) -> list[tuple[Can
     return kept
 
 
+def _as_mean(kept: list[Weighed], pairs: list[Weighed], judged: int) -> list[Weighed]:
+    """Weights whose mean over `kept` is, side by side, the sum of `pairs` over all judged."""
+    scale = {
+        good: len(kept) / judged * _side(pairs, good=good) / _side(kept, good=good)
+        for good in (True, False)
+    }
+    return [(candidate, weight * scale[weight > 0]) for candidate, weight in kept]
+
+
+def _side(pairs: list[Weighed], *, good: bool) -> float:
+    return sum(weight for _, weight in pairs if (weight > 0) == good)
+
+
 def _ended(candidate: Candidate) -> bool:
     """Cut at the longest length it would teach not to end."""
-    return candidate.sql is not None and bool(candidate.tokens)
+    return candidate.finished and candidate.sql is not None and bool(candidate.tokens)
 
 
 def _counts(candidates: Sequence[Candidate]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from service.errors import InvalidRequest
 from service.jobs.rundir import RunStatus
 from service.text2sql.prompt import Template
 from trainer.context import Context, StageResult
@@ -36,6 +37,7 @@ def run_offline(context: Context) -> StageResult:
 
     Raises StopRequested, NoTrainingRows (no candidate can be trained on), and what run_grpo does.
     """
+    _check_templates(context)
     tokenizer = load_tokenizer(context.policy.base_model_path)
     lora = lora_config(context.settings)
     model, peft = load_policy(context.policy.base_model_path, context.adapter_path, lora)
@@ -53,6 +55,18 @@ def run_offline(context: Context) -> StageResult:
     last = context.steps + steps
     policy = context.policy.model_copy(update={"checkpoint": last})
     return StageResult(stage="offline", policy=policy, steps=last, numbers=numbers)
+
+
+def _check_templates(context: Context) -> None:
+    """Also where `select` has chosen another template than the job's."""
+    chosen, own = context.settings.offline, context.policy.template
+    if chosen.objective != "rejection" and chosen.templates not in ([], [own]):
+        raise InvalidRequest(
+            f"offline.templates={chosen.templates}: {chosen.objective!r} compares with the "
+            f"probabilities under the prompt that is trained on, {own!r}; leave templates empty, "
+            "or take objective 'rejection'",
+            param="hyperparameters.offline.templates",
+        )
 
 
 def _data(context: Context, tokenizer: Any, template: str) -> Prepared:

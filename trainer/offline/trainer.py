@@ -22,10 +22,18 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
     """transformers' Trainer on examples, in the order in which they come."""
 
     def __init__(
-        self, *, recorder: Recorder, keeper: CheckpointKeeper, objective: Objective, **given: Any
+        self,
+        *,
+        recorder: Recorder,
+        keeper: CheckpointKeeper,
+        objective: Objective,
+        temperature: float,
+        **given: Any,
     ) -> None:
+        """`temperature` is that of the probabilities which the objective is given."""
         super().__init__(callbacks=[recorder], data_collator=_as_example, **given)
         self._objective = objective
+        self._temperature = temperature
         self.model_accepts_loss_kwargs = False  # The mean over a step's questions is Trainer's.
         self.keep_whole(recorder, keeper)
 
@@ -34,7 +42,9 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
     ) -> Any:
         """The objective's loss of one example."""
         example: Example = inputs["example"]
-        logps, _entropies = score_group(model, example.prompt, example.completions)
+        logps, _entropies = score_group(
+            model, example.prompt, example.completions, temperature=self._temperature
+        )
         lengths = [len(completion) for completion in example.completions]
         return self._objective(example, list(torch.split(logps, lengths)))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peft import get_peft_model
+from transformers import set_seed
 
 from trainer.checkpoint import partial_path
 from trainer.context import Context
@@ -74,6 +75,12 @@ def _objective(context: Context) -> Objective:
     return PreferenceLoss(chosen.offline.dpo_beta)
 
 
+def _temperature(context: Context) -> float:
+    """What is compared with the sampling's probabilities must be tempered as they were."""
+    chosen = context.settings.offline
+    return 1.0 if chosen.objective == "rejection" else chosen.temperature
+
+
 def train_on(
     context: Context, loaded: Loaded, data: Prepared, examples: Sequence[Example], steps: int
 ) -> None:
@@ -96,6 +103,7 @@ def _trainer(
 ) -> OfflineTrainer:
     spec, run = context.request.spec, context.run
     per_step = context.settings.offline.questions_per_step
+    set_seed(spec.seed)  # A resumed session has sampled nothing: the adapter must begin the same.
     return OfflineTrainer(
         model=get_peft_model(loaded.model, loaded.lora) if loaded.lora else loaded.model,
         args=offline_arguments(
@@ -104,6 +112,7 @@ def _trainer(
         train_dataset=as_dataset(examples, schedule(len(examples), per_step, steps, spec.seed)),
         processing_class=loaded.tokenizer,
         objective=_objective(context),
+        temperature=_temperature(context),
         recorder=Recorder(run, context.stopper, "offline", describe_offline, offset=context.steps),
         keeper=keeper(context, "offline", data),
     )

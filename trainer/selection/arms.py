@@ -22,6 +22,8 @@ class Arm:
     path: Path
     template: str
     temperature: float
+    parent: Path | None = None
+    """Checkpoint of another run that the job starts from."""
 
     @property
     def label(self) -> str:
@@ -42,11 +44,16 @@ class Arm:
             base_model_path=self.path,
             template=self.template,
             temperature=self.temperature,
+            parent=self.parent,
         )
 
 
 def arms_of(request: RunRequest) -> list[Arm]:
-    """All combinations, the job's own base model first; raises InvalidRequest without a folder."""
+    """All combinations, the job's own base model first.
+
+    Raises InvalidRequest without a folder, or where a job that starts from a checkpoint would
+    choose among base models: the checkpoint belongs to one.
+    """
     chosen = request.spec.hyperparameters.select
     models = {request.spec.base_model: request.base_model_path}
     for name in chosen.base_models:
@@ -57,6 +64,13 @@ def arms_of(request: RunRequest) -> list[Arm]:
                 param="hyperparameters.select.base_models",
             )
         models.setdefault(name, request.other_models.get(name, request.base_model_path))
+    parent = request.parent_adapter_path
+    if parent and len(models) > 1:
+        raise InvalidRequest(
+            f"the job starts from {parent}, which belongs to {request.spec.base_model}: leave "
+            f"select.base_models empty, not {chosen.base_models}",
+            param="hyperparameters.select.base_models",
+        )
     templates, temperatures = dict.fromkeys(chosen.templates), dict.fromkeys(chosen.temperatures)
     every = product(models.items(), templates, temperatures)
-    return [Arm(n, *model, *rest) for n, (model, *rest) in enumerate(every)]
+    return [Arm(n, *model, *rest, parent) for n, (model, *rest) in enumerate(every)]
