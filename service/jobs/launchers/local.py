@@ -74,6 +74,11 @@ class LocalLauncher:
         """SIGTERM to the run's process group; with `force` SIGKILL, also to what the dead left."""
         await asyncio.to_thread(self._cancel, placement, handle, force)
 
+    async def logs(self, placement: Placement, handle: Handle | None, *, max_bytes: int) -> str:
+        """The end of trainer.log."""
+        del handle
+        return await asyncio.to_thread(RunDir(placement.run_dir).log_tail, max_bytes)
+
     def _submit(self, placement: Placement) -> Handle | None:
         run = RunDir(placement.run_dir)
         try:
