@@ -139,6 +139,20 @@ def cancel(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
         terminal.show_job(client.post(f"/train-jobs/{job_id}/cancel"))
 
 
+@jobs.command()
+def pause(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Ask a job to write a checkpoint and free its machine."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post(f"/train-jobs/{job_id}/pause"))
+
+
+@jobs.command()
+def resume(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Queue a paused or failed job again; it goes on from its newest checkpoint."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post(f"/train-jobs/{job_id}/resume"))
+
+
 def _client(url: str | None, api_key: str | None) -> Client:
     return Client(*address(url, api_key))
 

@@ -22,7 +22,7 @@ from service.jobs.job import new_job_id
 from service.jobs.rundir import RunError
 from service.jobs.store import JobStore
 from service.storage import SCHEMA_VERSION
-from tests.fixtures_jobs import new_job, store_at
+from tests.fixtures_jobs import new_job, queued, store_at
 
 T = TypeVar("T")
 
@@ -43,7 +43,12 @@ def test_a_job_comes_back_as_it_was_written_after_a_restart(tmp_path: Path) -> N
     new = new_job(tmp_path, max_steps=7, metadata={"team": "bi"})
     with_store(tmp_path, lambda store: store.create(new))
     job = with_store(tmp_path, lambda store: store.get(new.id))
-    assert (job.status, job.spec, job.run_dir, job.error) == ("queued", new.spec, new.run_dir, None)
+    assert (job.status, job.spec, job.run_dir, job.error) == (
+        "validating",
+        new.spec,
+        new.run_dir,
+        None,
+    )
 
 
 def test_an_unknown_job_is_named(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_pages_go_from_new_to_old_without_gaps(tmp_path: Path) -> None:
 
 def test_the_oldest_queued_job_starts_first_and_the_limit_holds(tmp_path: Path) -> None:
     async def use(store: JobStore) -> tuple[list[str], list[Any]]:
-        made = [(await store.create(new_job(tmp_path))).id for _ in range(3)]
+        made = [(await queued(store, new_job(tmp_path))).id for _ in range(3)]
         return made, [await store.start_next("me", lease_s=60, limit=2) for _ in range(3)]
 
     made, started = with_store(tmp_path, use)
@@ -103,7 +108,7 @@ def test_two_stores_on_one_file_never_start_a_job_twice(tmp_path: Path) -> None:
         stores = [store_at(tmp_path) for _ in range(4)]
         await asyncio.gather(*(store.open() for store in stores))
         for _ in range(5):
-            await stores[0].create(new_job(tmp_path))
+            await queued(stores[0], new_job(tmp_path))
         tries = (store.start_next(f"s{i}", lease_s=60, limit=3) for i, store in enumerate(stores))
         started = await asyncio.gather(*tries)
         await asyncio.gather(*(store.close() for store in stores))
@@ -115,7 +120,7 @@ def test_two_stores_on_one_file_never_start_a_job_twice(tmp_path: Path) -> None:
 
 def test_a_write_by_another_owner_touches_nothing(tmp_path: Path) -> None:
     async def use(store: JobStore) -> tuple[bool, bool, float]:
-        await store.create(new_job(tmp_path))
+        await queued(store, new_job(tmp_path))
         job = await store.start_next("me", lease_s=60, limit=1)
         assert job
         theirs = await store.update(job, "someone else", progress=0.9)
@@ -127,7 +132,7 @@ def test_a_write_by_another_owner_touches_nothing(tmp_path: Path) -> None:
 
 def test_a_write_from_a_state_that_has_passed_touches_nothing(tmp_path: Path) -> None:
     async def use(store: JobStore) -> tuple[bool, bool, str]:
-        await store.create(new_job(tmp_path))
+        await queued(store, new_job(tmp_path))
         job = await store.start_next("me", lease_s=60, limit=1)
         assert job
         first = await store.update(
@@ -150,7 +155,7 @@ def test_a_transition_that_the_table_forbids_is_refused(tmp_path: Path) -> None:
 
 def test_a_lease_is_respected_until_it_runs_out_or_is_given_up(tmp_path: Path) -> None:
     async def use(store: JobStore) -> list[int]:
-        await store.create(new_job(tmp_path))
+        await queued(store, new_job(tmp_path))
         await store.start_next("old", lease_s=60, limit=1)
         held = await store.claim("new", lease_s=60)
         await store.release("old")
