@@ -10,12 +10,12 @@ from typing import Any, Unpack
 
 import sqlalchemy as sa
 
-from service.errors import Conflict, SettingsError, UnknownJob
+from service.errors import Conflict, UnknownJob
 from service.jobs.job import Changes, Job, NewJob
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
 from service.jobs.state import ACTIVE, TERMINAL, JobState, check_transition
-from service.storage import BUSY_TIMEOUT_S, Storage
+from service.storage import Storage
 
 _JSON = sa.JSON(none_as_null=True)
 
@@ -51,14 +51,6 @@ class JobStore(Storage):
 
     _name = "the job store"
     _tables = (_jobs,)
-
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        super().__init__(url, busy_timeout_s=busy_timeout_s)
-        if not self._is_file:
-            raise SettingsError(
-                f"VERISQL_STORE_URL={self._url.render_as_string()}: "
-                "this version keeps jobs in a file, sqlite+aiosqlite:///FILE"
-            )
 
     async def create(self, new: NewJob) -> Job:
         """Insert a queued job; the same idempotency key gives back the first job.
@@ -127,7 +119,7 @@ class JobStore(Storage):
         now = time.time()
         active = sa.select(sa.func.count()).where(_jobs.c.status.in_(ACTIVE)).scalar_subquery()
         waiting = (_jobs.c.status == "queued") & _jobs.c.wish.is_(None)
-        oldest = sa.select(sa.func.min(_jobs.c.id)).where(waiting).scalar_subquery()
+        oldest = _not_written(waiting).order_by(_jobs.c.id).limit(1).scalar_subquery()
         # One statement: the count, the choice and the write cannot be torn apart by another.
         statement = (
             sa.update(_jobs)
@@ -136,6 +128,7 @@ class JobStore(Storage):
             .returning(_jobs.c.id)
         )
         async with self._begin() as connection:
+            await self._alone(connection)
             started: str | None = (await connection.execute(statement)).scalar()
         return await self.get(started) if started else None
 
@@ -152,9 +145,10 @@ class JobStore(Storage):
         free = _jobs.c.lease_owner.is_(None) | (_jobs.c.lease_until < now)
         # Renewed at half time, so that an idle tick writes nothing.
         half_gone = (_jobs.c.lease_owner == owner) & (_jobs.c.lease_until < now + lease_s / 2)
+        wanted = needy & (free | half_gone)
         await self._write(
             sa.update(_jobs)
-            .where(needy, free | half_gone)
+            .where(wanted, _jobs.c.id.in_(_not_written(wanted)))
             .values(lease_owner=owner, lease_until=now + lease_s)
         )
         mine = sa.select(_jobs).where(needy, _jobs.c.lease_owner == owner).order_by(_jobs.c.id)
@@ -188,6 +182,14 @@ class JobStore(Storage):
     async def _write(self, statement: sa.Update) -> int:
         async with self._begin() as connection:
             return (await connection.execute(statement)).rowcount
+
+
+def _not_written(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Ids of rows that are so, without those that another service is writing: their turn is next.
+
+    PostgreSQL would wait for those, SQLite has one writer at a time.
+    """
+    return sa.select(_jobs.c.id).where(condition).with_for_update(skip_locked=True)
 
 
 def _job(row: sa.RowMapping) -> Job:
