@@ -17,6 +17,7 @@ from service.commands.eval import evaluation
 from service.commands.feedback import feedback
 from service.commands.models import models
 from service.commands.options import Key, Url, address
+from service.commands.store import store
 from service.commands.verify import verify
 from service.errors import VeriSQLError
 from service.settings import load_settings
@@ -31,6 +32,7 @@ jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=T
 app.add_typer(jobs, name="jobs")
 app.add_typer(feedback, name="feedback")
 app.add_typer(models, name="models")
+app.add_typer(store, name="store")
 app.command()(audit)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]

@@ -172,7 +172,7 @@ class Settings(BaseSettings):
 
     store_url: Annotated[
         str | None,
-        Field(description="Store of jobs and feedback; default a SQLite file in `<home>`."),
+        Field(description="Store of jobs and feedback, PostgreSQL or a file; default in `<home>`."),
     ] = None
     keep_answers: Annotated[
         int, Field(ge=0, le=10_000_000, description="Answers kept for feedback; 0 turns it off.")

@@ -11,7 +11,7 @@ from tests.fixtures_jobs import new_job, queued
 from tests.test_job_store import with_store
 
 
-def test_a_job_is_queued_only_once_it_is_validated(tmp_path: Path) -> None:
+def test_a_job_is_queued_only_once_it_is_validated(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[Any]:
         job = await store.create(new_job(tmp_path))
         before = await store.start_next("me", lease_s=60, limit=1)
@@ -20,17 +20,17 @@ def test_a_job_is_queued_only_once_it_is_validated(tmp_path: Path) -> None:
         after = await store.start_next("me", lease_s=60, limit=1)
         return [before, after and (after.id == job.id, after.validated_at)]
 
-    assert with_store(tmp_path, use) == [None, (True, 7.0)]
+    assert with_store(store_url, use) == [None, (True, 7.0)]
 
 
-def test_a_higher_priority_starts_first_then_the_older(tmp_path: Path) -> None:
+def test_a_higher_priority_starts_first_then_the_older(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[int]:
         jobs = [await queued(store, new_job(tmp_path, priority=p)) for p in (0, 5, -3, 5)]
         started = [await store.start_next("me", lease_s=60, limit=9) for _ in jobs]
         ids = [job.id for job in jobs]
         return [ids.index(job.id) for job in started if job]
 
-    assert with_store(tmp_path, use) == [1, 3, 0, 2]
+    assert with_store(store_url, use) == [1, 3, 0, 2]
 
 
 async def failed(store: JobStore, tmp_path: Path, **spec: object) -> Any:
@@ -43,12 +43,12 @@ async def failed(store: JobStore, tmp_path: Path, **spec: object) -> Any:
     return await store.get(job.id)
 
 
-def test_a_resumed_job_is_a_new_attempt_without_traces_of_the_last(tmp_path: Path) -> None:
+def test_a_resumed_job_bears_no_traces_of_its_last_attempt(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[Any]:
         job = await failed(store, tmp_path, max_retries=4)
         return [job, await store.resume(job), await store.get(job.id)]
 
-    before, done, after = with_store(tmp_path, use)
+    before, done, after = with_store(store_url, use)
     assert done
     assert (after.status, after.attempt, after.retries_left, after.active_s) == ("queued", 1, 4, 7)
     cleared = (after.error, after.finished_at, after.stopping_since, after.expires_at, after.handle)
@@ -60,17 +60,17 @@ def test_a_resumed_job_is_a_new_attempt_without_traces_of_the_last(tmp_path: Pat
     )
 
 
-def test_of_many_resumes_at_once_one_counts(tmp_path: Path) -> None:
+def test_of_many_resumes_at_once_one_counts(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> tuple[list[bool], int]:
         job = await failed(store, tmp_path)
         done = await asyncio.gather(*(store.resume(job) for _ in range(8)))
         return done, (await store.get(job.id)).attempt
 
-    done, attempt = with_store(tmp_path, use)
+    done, attempt = with_store(store_url, use)
     assert (sum(done), attempt) == (1, 1)
 
 
-def test_a_late_write_of_the_attempt_before_touches_nothing(tmp_path: Path) -> None:
+def test_a_late_write_of_the_attempt_before_touches_nothing(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> tuple[bool, bool]:
         await queued(store, new_job(tmp_path))
         old = await store.start_next("me", lease_s=60, limit=1)
@@ -80,10 +80,10 @@ def test_a_late_write_of_the_attempt_before_touches_nothing(tmp_path: Path) -> N
         assert again
         return await store.update(old, "me", progress=0.9), await store.hold(old, "me", lease_s=1)
 
-    assert with_store(tmp_path, use) == (False, False)
+    assert with_store(store_url, use) == (False, False)
 
 
-def test_a_retry_starts_only_after_its_pause(tmp_path: Path) -> None:
+def test_a_retry_starts_only_after_its_pause(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[bool]:
         await queued(store, new_job(tmp_path))
         job = await store.start_next("me", lease_s=60, limit=1)
@@ -95,10 +95,10 @@ def test_a_retry_starts_only_after_its_pause(tmp_path: Path) -> None:
         late = await store.start_next("me", lease_s=60, limit=1)
         return [early is None, late is not None and late.not_before is None]
 
-    assert with_store(tmp_path, use) == [True, True]
+    assert with_store(store_url, use) == [True, True]
 
 
-def test_a_pause_is_wished_of_what_can_pause_and_gives_way_to_a_cancel(tmp_path: Path) -> None:
+def test_a_pause_gives_way_to_a_cancel(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[Any]:
         job = await queued(store, new_job(tmp_path))
         paused = await store.wish_pause(job.id)
@@ -107,10 +107,10 @@ def test_a_pause_is_wished_of_what_can_pause_and_gives_way_to_a_cancel(tmp_path:
         over = await failed(store, tmp_path)
         return [paused.wish, cancelled.wish, again.wish, (await store.wish_pause(over.id)).wish]
 
-    assert with_store(tmp_path, use) == ["pause", "cancel", "cancel", None]
+    assert with_store(store_url, use) == ["pause", "cancel", "cancel", None]
 
 
-def test_a_pause_is_not_said_to_be_done_over_a_newer_cancel(tmp_path: Path) -> None:
+def test_a_pause_is_not_said_to_be_done_over_a_newer_cancel(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> tuple[bool, str, str | None]:
         job = await queued(store, new_job(tmp_path))
         await store.wish_pause(job.id)
@@ -120,10 +120,10 @@ def test_a_pause_is_not_said_to_be_done_over_a_newer_cancel(tmp_path: Path) -> N
         now = await store.get(job.id)
         return done, now.status, now.wish
 
-    assert with_store(tmp_path, use) == (False, "queued", "cancel")
+    assert with_store(store_url, use) == (False, "queued", "cancel")
 
 
-def test_a_paused_job_needs_no_one_until_it_is_cancelled(tmp_path: Path) -> None:
+def test_a_paused_job_needs_no_one_until_it_is_cancelled(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[int]:
         job = await queued(store, new_job(tmp_path))
         await store.wish_pause(job.id)
@@ -133,10 +133,10 @@ def test_a_paused_job_needs_no_one_until_it_is_cancelled(tmp_path: Path) -> None
         await store.wish_cancel(job.id)
         return [len(quiet), len(await store.claim("me", lease_s=60))]
 
-    assert with_store(tmp_path, use) == [0, 1]
+    assert with_store(store_url, use) == [0, 1]
 
 
-def test_a_folder_that_a_fork_may_still_need_is_not_said_to_be_gone(tmp_path: Path) -> None:
+def test_a_folder_that_a_fork_may_need_is_not_gone(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[bool]:
         parent = await failed(store, tmp_path)
         asked = {"parent": {"job_id": parent.id, "step": 1}}
@@ -150,10 +150,10 @@ def test_a_folder_that_a_fork_may_still_need_is_not_said_to_be_gone(tmp_path: Pa
         resumed = await store.resume(await store.get(parent.id))
         return [needed, first, second, resumed]
 
-    assert with_store(tmp_path, use) == [False, True, False, False]
+    assert with_store(store_url, use) == [False, True, False, False]
 
 
-def test_only_ended_jobs_whose_time_has_come_expire(tmp_path: Path) -> None:
+def test_only_ended_jobs_whose_time_has_come_expire(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[list[str]]:
         due, later, never = [await failed(store, tmp_path) for _ in range(3)]
         await store.postpone(later, time.time() + 60)
@@ -162,5 +162,5 @@ def test_only_ended_jobs_whose_time_has_come_expire(tmp_path: Path) -> None:
         await store.resume(due)
         return [[due.id], found, [job.id for job in await store.expired(limit=9)]]
 
-    due, found, resumed = with_store(tmp_path, use)
+    due, found, resumed = with_store(store_url, use)
     assert (found, resumed) == (due, [])

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.errors import Conflict, SettingsError, UnknownJob
+from service.errors import Conflict, UnknownJob
 from service.jobs.job import Changes, Job, NewJob
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
 from service.jobs.state import ACTIVE, TERMINAL, JobState, check_transition
-from service.storage import BUSY_TIMEOUT_S, Storage
+from service.storage import Storage
 
 _JSON = sa.JSON(none_as_null=True)
-_START_LOCK = 0x7665_7269_7371_6C01
-"""Number of PostgreSQL's advisory lock for choosing the next job: "verisql", 1."""
 
 _metadata = sa.MetaData()
 _jobs = sa.Table(
@@ -37,27 +34,27 @@ _jobs = sa.Table(
     sa.Column("lease_owner", sa.String(64)),
     sa.Column("lease_until", sa.Float),
     sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("validated_at", sa.Float),
     sa.Column("started_at", sa.Float),
-    sa.Column("attempt_started_at", sa.Float),
     sa.Column("stopping_since", sa.Float),
     sa.Column("finished_at", sa.Float),
-    sa.Column("expires_at", sa.Float, index=True),
-    sa.Column("gone_at", sa.Float),
-    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("retries_left", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("not_before", sa.Float),
-    sa.Column("active_s", sa.Float, nullable=False, server_default="0"),
-    sa.Column("parent_id", sa.String(40), index=True),
-    sa.Column("parent_step", sa.Integer),
     sa.Column("stage", sa.String(64)),
     sa.Column("progress", sa.Float, nullable=False, default=0.0),
     sa.Column("eta_s", sa.Float),
-    sa.Column("reason", sa.Text),
     sa.Column("error", _JSON),
     sa.Column("best_checkpoint", sa.Integer),
     sa.Column("handle", _JSON),
+    sa.Column("validated_at", sa.Float),
+    sa.Column("attempt_started_at", sa.Float),
+    sa.Column("expires_at", sa.Float, index=True),
+    sa.Column("gone_at", sa.Float),
+    sa.Column("not_before", sa.Float),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retries_left", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("active_s", sa.Float, nullable=False, server_default="0"),
+    sa.Column("parent_id", sa.String(40), index=True),
+    sa.Column("parent_step", sa.Integer),
+    sa.Column("reason", sa.Text),
 )
 
 _OF_THE_LAST_ATTEMPT = (
@@ -71,14 +68,6 @@ class JobStore(Storage):
 
     _name = "the job store"
     _tables = (_jobs,)
-
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        super().__init__(url, busy_timeout_s=busy_timeout_s)
-        if not self._is_file:
-            raise SettingsError(
-                f"VERISQL_STORE_URL={self._url.render_as_string()}: "
-                "this version keeps jobs in a file, sqlite+aiosqlite:///FILE"
-            )
 
     async def create(self, new: NewJob) -> Job:
         """Insert a job to validate; the same idempotency key gives back the first job.
@@ -185,11 +174,11 @@ class JobStore(Storage):
             _jobs.c.wish.is_(None),
             sa.or_(_jobs.c.not_before.is_(None), _jobs.c.not_before <= now),
         )
-        first = sa.select(_jobs.c.id).where(waiting).order_by(_jobs.c.priority.desc(), _jobs.c.id)
+        first = _not_written(waiting).order_by(_jobs.c.priority.desc(), _jobs.c.id).limit(1)
         # One statement: the count, the choice and the write cannot be torn apart by another.
         statement = (
             sa.update(_jobs)
-            .where(_jobs.c.id == first.limit(1).scalar_subquery(), waiting, active < limit)
+            .where(_jobs.c.id == first.scalar_subquery(), waiting, active < limit)
             .values(
                 status="starting",
                 started_at=sa.func.coalesce(_jobs.c.started_at, now),
@@ -204,13 +193,6 @@ class JobStore(Storage):
             started: str | None = (await connection.execute(statement)).scalar()
         return await self.get(started) if started else None
 
-    async def _alone(self, connection: AsyncConnection) -> None:
-        """Until the transaction ends: of two PostgreSQL statements each would miss the other's
-        write, and both start a job. SQLite has one writer anyway.
-        """
-        if not self._is_file:
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_START_LOCK)))
-
     async def claim(self, owner: str, *, lease_s: float) -> list[Job]:
         """Take and renew leases on jobs that need attention; gives the ones that `owner` holds.
 
@@ -223,9 +205,10 @@ class JobStore(Storage):
         free = _jobs.c.lease_owner.is_(None) | (_jobs.c.lease_until < now)
         # Renewed at half time, so that an idle tick writes nothing.
         half_gone = (_jobs.c.lease_owner == owner) & (_jobs.c.lease_until < now + lease_s / 2)
+        wanted = needy & (free | half_gone)
         await self._write(
             sa.update(_jobs)
-            .where(needy, free | half_gone)
+            .where(wanted, _jobs.c.id.in_(_not_written(wanted)))
             .values(lease_owner=owner, lease_until=now + lease_s)
         )
         mine = sa.select(_jobs).where(needy, _jobs.c.lease_owner == owner).order_by(_jobs.c.id)
@@ -308,6 +291,14 @@ def _unchanged(job: Job) -> sa.ColumnElement[bool]:
     return sa.and_(
         _jobs.c.id == job.id, _jobs.c.status == job.status, _jobs.c.attempt == job.attempt
     )
+
+
+def _not_written(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Ids of rows that are so, without those that another service is writing: their turn is next.
+
+    PostgreSQL would wait for those, SQLite has one writer at a time.
+    """
+    return sa.select(_jobs.c.id).where(condition).with_for_update(skip_locked=True)
 
 
 def _job(row: sa.RowMapping) -> Job:
