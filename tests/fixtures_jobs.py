@@ -28,8 +28,8 @@ TINY = Path(__file__).with_name("tiny_trainer.py")
 
 
 async def until(look: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str) -> T:
-    """Look again and again until it is as wanted; fails after 20 s."""
-    deadline = time.monotonic() + 20
+    """Look again and again until it is as wanted; fails after 120 s."""
+    deadline = time.monotonic() + 120
     while not wanted(seen := await look()):
         assert time.monotonic() < deadline, f"waited for {what}, saw {seen}"
         await asyncio.sleep(0.01)

@@ -256,8 +256,11 @@ class JobStore(Storage):
         False if the job was resumed meanwhile, or if a fork, which reads the folder, may still run.
         """
         fork = _jobs.alias("fork")
-        needs = (fork.c.parent_id == job.id) & fork.c.status.not_in(("succeeded", "cancelled"))
-        needed = sa.exists(sa.select(fork.c.id).where(needs, fork.c.gone_at.is_(None)))
+        may_run = fork.c.status.not_in(("succeeded", "cancelled")) & fork.c.gone_at.is_(None)
+        # One that failed before it was queued cannot be resumed.
+        hopeless = (fork.c.status == "failed") & fork.c.validated_at.is_(None)
+        forks = sa.select(fork.c.id).where(fork.c.parent_id == job.id, may_run, ~hopeless)
+        needed = sa.exists(forks)
         where = _unchanged(job) & _jobs.c.gone_at.is_(None) & ~needed
         now = time.time()
         return await self._write(sa.update(_jobs).where(where).values(gone_at=now)) == 1
