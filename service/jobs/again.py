@@ -16,7 +16,7 @@ def check_resumable(job: Job) -> None:
             "correct its spec, and create another job"
         )
     if job.gone_at is not None:
-        raise Conflict(f"the run folder of {job.id} was removed (ttl_s={job.spec.ttl_s:g})")
+        raise Conflict(f"the run folder of {job.id} was removed, as its ttl_s asked")
     if job.started_at is not None and not RunDir(job.run_dir).exists():
         raise Conflict(f"the run folder of {job.id} is gone: {job.run_dir}")
 
