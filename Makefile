@@ -22,6 +22,7 @@ UV_LINUX = --python-platform x86_64-manylinux_2_28
 UV_REGISTRY_ONLY = env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL
 # Left out is what was built for another torch than the CPU's, and that nothing here imports.
 UV_ON_CPU = pyproject.toml --extra engine-cpu --extra train --extra dev --extra build \
+	--extra postgresql --extra ray --extra kubernetes \
 	--no-emit-package torchvision --no-emit-package torchaudio \
 	--no-emit-package torchcodec --no-emit-package triton
 UV_NOT_LOCKED_YET = -c requirements.lock \
@@ -94,7 +95,8 @@ lock: setup ## write the lock files anew from pyproject.toml, keeping versions w
 	@# uv keeps the versions that it finds in the output file, where the GPU build allows them.
 	@grep '^[a-z]' requirements.lock | sed 's/ .*//' > requirements-cuda.lock
 	$(UV_REGISTRY_ONLY) $(UV_COMPILE) pyproject.toml $(UV_LINUX) \
-		--extra engine --extra train --extra dev --extra build -o requirements-cuda.lock
+		--extra engine --extra train --extra dev --extra build \
+		--extra postgresql --extra ray --extra kubernetes -o requirements-cuda.lock
 
 openapi: setup ## write openapi.yaml from the app
 	@$(BIN)/python -m tests.openapi_document > openapi.yaml

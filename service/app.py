@@ -36,10 +36,12 @@ from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
+from service.jobs.launchers.base import Launcher
 from service.jobs.launchers.local import LocalLauncher
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
+from service.jobs.validate import Validator
 from service.metrics import Metrics
 from service.models.adapters import AdapterStore
 from service.models.canary import Canary, CanaryLimits
@@ -161,11 +163,19 @@ async def _start_jobs(
     stack.push_async_callback(store.close)
     values = settings.index_path or settings.home_path
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
-    supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
+    validator = Validator(registry, settings.limits, settings.job_audit_s)
+    launchers = _launchers(settings)
+    supervisor = Supervisor(store, launchers, preparer, validator, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
-    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path)
+    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(launchers))
     return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+
+
+def _launchers(settings: Settings) -> dict[str, Launcher]:
+    """Where jobs may run, by name: what the settings say of a place makes it known."""
+    del settings  # Every service can start trainers beside itself.
+    return {"local": LocalLauncher()}
 
 
 async def _start_feedback(

@@ -17,6 +17,7 @@ from service.commands.eval import evaluation
 from service.commands.feedback import feedback
 from service.commands.models import models
 from service.commands.options import Key, Url, address
+from service.commands.store import store
 from service.commands.verify import verify
 from service.errors import VeriSQLError
 from service.settings import load_settings
@@ -31,6 +32,7 @@ jobs = typer.Typer(help="Training jobs of a running service.", no_args_is_help=T
 app.add_typer(jobs, name="jobs")
 app.add_typer(feedback, name="feedback")
 app.add_typer(models, name="models")
+app.add_typer(store, name="store")
 app.command()(audit)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
@@ -137,6 +139,20 @@ def cancel(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
     """Ask a job to stop; it may write a last checkpoint."""
     with _client(url, api_key) as client:
         terminal.show_job(client.post(f"/train-jobs/{job_id}/cancel"))
+
+
+@jobs.command()
+def pause(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Ask a job to write a checkpoint and free its machine."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post(f"/train-jobs/{job_id}/pause"))
+
+
+@jobs.command()
+def resume(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
+    """Queue a paused or failed job again; it goes on from its newest checkpoint."""
+    with _client(url, api_key) as client:
+        terminal.show_job(client.post(f"/train-jobs/{job_id}/resume"))
 
 
 def _client(url: str | None, api_key: str | None) -> Client:

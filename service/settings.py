@@ -172,7 +172,7 @@ class Settings(BaseSettings):
 
     store_url: Annotated[
         str | None,
-        Field(description="Store of jobs and feedback; default a SQLite file in `<home>`."),
+        Field(description="Store of jobs and feedback, PostgreSQL or a file; default in `<home>`."),
     ] = None
     keep_answers: Annotated[
         int, Field(ge=0, le=10_000_000, description="Answers kept for feedback; 0 turns it off.")
@@ -187,8 +187,15 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=60, description="Pause between two looks at the jobs, seconds.")
     ] = 0.5
     cancel_grace_s: Annotated[
-        float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL on cancel, seconds.")
+        float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL of a trainer, seconds.")
     ] = 20.0
+    retry_pause_s: Annotated[
+        float, Field(ge=0, le=600, description="Before a job's first retry, then doubled, seconds.")
+    ] = 10.0
+    job_audit_s: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
+    ] = 300.0
 
     @model_validator(mode="before")
     @classmethod

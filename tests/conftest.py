@@ -17,6 +17,8 @@ pytest_plugins = [
     "tests.fixtures_eval",
     "tests.fixtures_openai",
     "tests.fixtures_adapters",
+    "tests.launcher_places",
+    "tests.fixtures_stores",
 ]
 
 SHOP = """

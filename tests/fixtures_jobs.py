@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.jobs.job import Job, NewJob, new_job_id
 from service.jobs.launchers.base import Launcher, Placement
@@ -18,15 +19,17 @@ from service.jobs.resources import Resources
 from service.jobs.spec import JobSpec
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
+from service.jobs.validate import Validator
 from service.settings import load_settings
+from service.text2sql.databases import DatabaseRegistry
 
 T = TypeVar("T")
 TINY = Path(__file__).with_name("tiny_trainer.py")
 
 
 async def until(look: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str) -> T:
-    """Look again and again until it is as wanted; fails after 20 s."""
-    deadline = time.monotonic() + 20
+    """Look again and again until it is as wanted; fails after 120 s."""
+    deadline = time.monotonic() + 120
     while not wanted(seen := await look()):
         assert time.monotonic() < deadline, f"waited for {what}, saw {seen}"
         await asyncio.sleep(0.01)
@@ -90,6 +93,28 @@ def new_job(folder: Path, *, key: str | None = None, body: str = "a", **spec: ob
     )
 
 
+def job_row(spec: dict[str, object] | None = None, **fields: Any) -> Job:
+    """A job as the store would give it, for tests of pure functions: running since 100 s."""
+    asked = JobSpec.model_validate({"base_model": "m", "train_data": "demo"} | (spec or {}))
+    usual: dict[str, Any] = dict.fromkeys(field.name for field in fields_of(Job))
+    usual |= {"id": "job_1", "status": "running", "spec": asked, "spec_sha256": ""}
+    usual |= {"run_dir": Path("runs/job_1"), "request_sha256": "", "lease_owner": "me"}
+    usual |= {"created_at": 800.0, "validated_at": 850.0, "started_at": 900.0}
+    usual |= {"attempt_started_at": 900.0, "priority": 0, "attempt": 0, "active_s": 0.0}
+    usual |= {"retries_left": asked.max_retries, "stage": "grpo", "progress": 0.0}
+    return Job(**usual | {"handle": {"pid": 1}} | fields)
+
+
+async def queued(store: JobStore, new: NewJob) -> Job:
+    """A job that has been validated; whoever holds a lease keeps it."""
+    job = await store.create(new)
+    if job.status == "validating":
+        await store.claim(new.id, lease_s=60)
+        await store.update(job, new.id, status="queued", validated_at=1.0)
+        await store.release(new.id)
+    return await store.get(job.id)
+
+
 def model_folder(folder: Path) -> Path:
     """A folder that looks like a model."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,10 +127,12 @@ def supervisor_over(
     store: JobStore, folder: Path, local: Launcher, *, lease_s: float = 60, **settings: object
 ) -> Supervisor:
     """A supervisor with quick settings; nothing of it survives but store and run directories."""
-    chosen = {"job_poll_s": 0.02, "cancel_grace_s": 30, "engine": "off"} | settings
-    loaded = load_settings(home=folder, **chosen)
+    quick = {"job_poll_s": 0.02, "cancel_grace_s": 30, "retry_pause_s": 0, "job_audit_s": 0}
+    loaded = load_settings(home=folder, **{"engine": "off"} | quick | settings)
     preparer = Preparer([folder], folder / "models", loaded.limits)
-    return Supervisor(store, {"local": local}, preparer, loaded, lease_s=lease_s)
+    registry = DatabaseRegistry.scan([folder] if loaded.job_audit_s else [])
+    validator = Validator(registry, loaded.limits, loaded.job_audit_s)
+    return Supervisor(store, {"local": local}, preparer, validator, loaded, lease_s=lease_s)
 
 
 async def until_status(

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,28 @@ def missing() -> str | None:
 
 
 class Postgres:
-    """Asks the server in a folder through psql."""
+    """A server in a folder, asked through psql."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._made = count()
+
+    def start(self) -> None:
+        """Start it and wait until it can be asked."""
+        options = f"-k {self._folder} -c listen_addresses='' -c fsync=off"
+        start = ("-o", options, "-l", self._folder / "log", "-w")
+        done = _program("pg_ctl", "-D", self._folder / "data", *start, "start")
+        assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        """End it at once, as a crash would: what it answers for is in its log of writes."""
+        _program("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+
+    def new_database(self) -> str:
+        """The URL of an empty database, for VERISQL_STORE_URL."""
+        name = f"store{next(self._made)}"
+        self.run(f"CREATE DATABASE {name}")
+        return f"postgresql+asyncpg://test@/{name}?host={self._folder}"
 
     def run(self, sql: str) -> list[list[str]]:
         """Rows as texts, NULL as an empty one; raises RuntimeError with the server's message."""
@@ -65,13 +84,12 @@ def postgres() -> Iterator[Postgres]:
         data = folder / "data"
         made = _program("initdb", "-D", data, "-A", "trust", "-U", "test", "-E", "UTF8", "-N")
         assert made.returncode == 0, made.stderr
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        start = ("-D", data, "-o", options, "-l", folder / "log", "-w")
-        assert _program("pg_ctl", *start, "start").returncode == 0
+        server = Postgres(folder)
+        server.start()
         try:
-            yield Postgres(folder)
+            yield server
         finally:
-            _program("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
 
 
 def _program(name: str, *given_args: Any, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -1,62 +1,55 @@
 """Stores for tests: a SQLite file, and a PostgreSQL server of our own where one is installed."""
 
-import getpass
 import importlib.util
-import os
-import pwd
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-PROGRAMS = [Path(name).resolve().parent for name in filter(None, [shutil.which("postgres")])]
+from tests.fixtures_postgres import Postgres, missing, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of an empty database that ends with the tests; it listens on a socket file only."""
-    if not PROGRAMS or importlib.util.find_spec("asyncpg") is None:
-        pytest.skip("needs a PostgreSQL server (initdb, pg_ctl) and the package asyncpg")
-    user = _other_than_root()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(dir="/tmp")))  # sockets: short paths
-        shutil.chown(folder, user)
-        data = str(folder / "data")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        _run(user, "initdb", "-D", data, "-A", "trust", "-U", "verisql")
-        _run(user, "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-        stack.callback(_run, user, "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
-        yield f"postgresql+asyncpg://verisql@/postgres?host={folder}"
+def store_server() -> Iterator[Postgres]:
+    """A PostgreSQL server that ends with the tests."""
+    skip_without_postgresql()
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    """The same for one test, which may stop it."""
+    skip_without_postgresql()
+    with postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An address for VERISQL_STORE_URL."""
+def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Addresses for VERISQL_STORE_URL, each of a place where nothing is yet."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
-    return str(request.getfixturevalue("postgres"))
+        made = count()
+        return lambda: f"sqlite+aiosqlite:///{tmp_path / f'store{next(made)}.db'}"
+    server: Postgres = request.getfixturevalue("store_server")
+    return server.new_database
 
 
-def _other_than_root() -> str:
-    """PostgreSQL does not run as root."""
-    if os.geteuid() != 0:
-        return getpass.getuser()
-    users = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in users)
+@pytest.fixture
+def store_url(new_store_url: Callable[[], str]) -> str:
+    """One of them."""
+    return new_store_url()
 
 
-def _run(user: str, program: str, *arguments: str) -> None:
-    change = {"user": user} if os.geteuid() == 0 else {}
-    command = [str(PROGRAMS[0] / program), *arguments]
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        cwd="/",
-        timeout=60,
-        **change,  # type: ignore[call-overload]
-    )
+def sqlite_at(folder: Path) -> str:
+    """The address of a file in `folder`."""
+    return f"sqlite+aiosqlite:///{folder / 'store.db'}"
+
+
+def skip_without_postgresql() -> None:
+    """Skip, by name, where there can be no server or no driver."""
+    if reason := missing():
+        pytest.skip(reason)
+    if importlib.util.find_spec("asyncpg") is None:
+        pytest.skip("PostgreSQL: no package asyncpg here")

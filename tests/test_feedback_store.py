@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import sqlalchemy as sa
 
 from service.errors import Conflict, FeedbackOff, SettingsError, Unavailable, UnknownAnswer
 from service.feedback.answers import Answers
 from service.feedback.known import Known
 from service.feedback.records import AnswerRecord, Given, Outcome, Proof
-from service.feedback.store import MAX_STATEMENTS, FeedbackStore, _metadata
-
-pytest_plugins = ["tests.fixtures_stores"]
+from service.feedback.store import MAX_STATEMENTS, FeedbackStore
+from tests.fixtures_stores import sqlite_at
 
 T = TypeVar("T")
 
@@ -39,15 +37,10 @@ def confirm(request_id: str = "r1", by: str | None = None) -> Given:
 
 
 def with_store(url: str, use: Callable[[FeedbackStore], Awaitable[T]]) -> T:
-    """Run on a store whose tables are empty."""
-
     async def main() -> T:
         store = FeedbackStore(url)
         await store.open()
         try:
-            async with store._engine.begin() as connection:
-                for table in _metadata.sorted_tables:
-                    await connection.execute(sa.delete(table))
             return await use(store)
         finally:
             await store.close()
@@ -213,10 +206,6 @@ async def until(look: Callable[[], bool]) -> bool:
     while not look() and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     return look()
-
-
-def sqlite_at(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder / 'store.db'}"
 
 
 def test_a_waiting_answer_is_known_at_once_and_written_in_the_end(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.fixtures_jobs import (
     end_trainers,
     launcher,
     new_job,
+    queued,
     starts,
     store_at,
     supervisor_over,
@@ -93,6 +94,7 @@ def test_a_job_runs_to_success_and_its_progress_is_seen(folder: Path) -> None:
     assert (done.progress, done.eta_s, done.best_checkpoint, done.error) == (1.0, None, 1, None)
     assert done.created_at < (done.started_at or 0) < (done.finished_at or 0)
     assert states_told(done) == [
+        "validating -> queued",
         "queued -> starting",
         "starting -> running",
         "running -> succeeded",
@@ -134,7 +136,7 @@ def test_the_trainers_own_error_becomes_the_jobs(folder: Path) -> None:
 
 def test_a_trainer_killed_from_outside_is_reported_with_its_signal(folder: Path) -> None:
     async def use(store: JobStore, supervisor: Supervisor) -> Job:
-        job = await running(store, supervisor, folder)
+        job = await running(store, supervisor, folder, max_retries=0)
         os.kill(starts(job.run_dir)[0], signal.SIGKILL)
         return await until_status(store, job.id, "failed", ticking=supervisor)
 
@@ -254,7 +256,7 @@ def test_a_job_that_ended_while_no_one_looked_is_reported_truly(folder: Path) ->
     async def main() -> Job:
         async with opened(folder) as store:
             first = supervisor_over(store, folder, launcher(*acts), lease_s=0)
-            job = await running(store, first, folder)
+            job = await running(store, first, folder, max_retries=0)
             os.kill(starts(job.run_dir)[0], signal.SIGKILL)
             second = supervisor_over(store, folder, launcher(*acts))
             return await until_status(store, job.id, "failed", ticking=second)
@@ -306,7 +308,7 @@ def test_a_half_done_launch_is_found_and_not_repeated(folder: Path) -> None:
 def test_a_launch_cut_off_before_the_process_is_done_again(folder: Path) -> None:
     async def main() -> Job:
         async with opened(folder) as store:
-            await store.create(new_job(folder))
+            await queued(store, new_job(folder))
             job = await store.start_next("killed", lease_s=-1, limit=1)
             assert job
             job.run_dir.mkdir(parents=True)
@@ -346,7 +348,7 @@ def test_a_lost_run_directory_ends_the_job_truly(folder: Path) -> None:
 
     job = drive(folder, RUNS, use)
     assert job.error
-    assert job.error.code == "trainer_died"
+    assert job.error.code == "run_lost"
 
 
 class Unreachable:
@@ -367,6 +369,7 @@ def test_a_launcher_that_comes_back_finds_its_jobs_unharmed(folder: Path) -> Non
         async with opened(folder) as store:
             down = supervisor_over(store, folder, Unreachable(), lease_s=0)
             job = await store.create(new_job(folder))
+            await until_status(store, job.id, "starting", ticking=down)
             for _ in range(3):
                 await down.tick()
             assert (await store.get(job.id)).status == "starting"

@@ -1,5 +1,6 @@
-"""/train-jobs: create, watch and cancel training jobs."""
+"""/train-jobs: create, watch, pause, resume and cancel training jobs."""
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
@@ -19,6 +20,13 @@ Cursor = Annotated[int, Query(ge=0, le=2**53, description="`next` of the page be
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
+class CostView(BaseModel):
+    """Hours of the machines that the job has held, busy or not, all attempts together."""
+
+    gpu_hours: float
+    cpu_hours: float
+
+
 class JobView(BaseModel):
     """A training job. Times are Unix seconds."""
 
@@ -27,10 +35,21 @@ class JobView(BaseModel):
     stage: Annotated[str | None, Field(description="part of the recipe that runs")]
     progress: Annotated[float, Field(ge=0, le=1)]
     eta_s: Annotated[float | None, Field(description="seconds to go, as the trainer expects")]
+    reason: Annotated[str | None, Field(description="why it waits, in words for people")]
+    priority: int
+    attempt: Annotated[int, Field(ge=0, description="one more at each resume and retry")]
+    retries_left: int
+    not_before: Annotated[float | None, Field(description="a retry starts no earlier")]
     created_at: float
-    started_at: float | None
+    validated_at: float | None
+    started_at: Annotated[float | None, Field(description="since created or last resumed")]
     finished_at: float | None
+    expires_at: Annotated[float | None, Field(description="when `ttl_s` lets its folder go")]
+    gone_at: Annotated[float | None, Field(description="when its folder was removed")]
+    active_s: Annotated[float, Field(description="seconds that it has held its machines")]
+    cost: CostView
     cancel_requested: bool
+    pause_requested: bool
     error: RunError | None
     spec: JobSpec
     spec_sha256: str
@@ -40,16 +59,29 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job) -> "JobView":
         """The public side of a stored job."""
+        now = time.time()
+        cost = job.cost(now)
         return cls(
             id=job.id,
             status=job.status,
             stage=job.stage,
             progress=job.progress,
             eta_s=job.eta_s,
+            reason=job.reason,
+            priority=job.priority,
+            attempt=job.attempt,
+            retries_left=job.retries_left,
+            not_before=job.not_before,
             created_at=job.created_at,
+            validated_at=job.validated_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            expires_at=job.expires_at,
+            gone_at=job.gone_at,
+            active_s=job.held_s(now),
+            cost=CostView(gpu_hours=cost.gpu_hours, cpu_hours=cost.cpu_hours),
             cancel_requested=job.wish == "cancel",
+            pause_requested=job.wish == "pause",
             error=job.error,
             spec=job.spec,
             spec_sha256=job.spec_sha256,
@@ -100,7 +132,10 @@ async def create_train_job(
     parts: PartsDep,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> JobView:
-    """Check a job in full and queue it.
+    """Check a job and create it as `validating`.
+
+    Its model is fetched and its data looked at before it is `queued`; what is found wrong then
+    makes it `failed`, with no machine used.
 
     The same `Idempotency-Key` with the same body gives back the job that it created the first
     time; with another body it is a 409.
@@ -136,6 +171,26 @@ async def cancel_train_job(job_id: JobId, parts: PartsDep) -> JobView:
     stopped: look at `status`, not at the answer's code.
     """
     return JobView.of(await parts.jobs.cancel(job_id))
+
+
+@router.post("/{job_id}/pause")
+async def pause_train_job(job_id: JobId, parts: PartsDep) -> JobView:
+    """Ask for a pause; the job is `paused` once nothing of it runs any more.
+
+    The trainer gets a grace period to write a checkpoint. A paused job uses no machine and keeps
+    its checkpoints. May be repeated; a job that has ended is a 409.
+    """
+    return JobView.of(await parts.jobs.pause(job_id))
+
+
+@router.post("/{job_id}/resume")
+async def resume_train_job(job_id: JobId, parts: PartsDep) -> JobView:
+    """Queue a paused or failed job again; it goes on from its newest checkpoint.
+
+    May be repeated: a job that waits or runs already is answered unchanged. One that has succeeded,
+    was cancelled, or whose run folder is gone is a 409.
+    """
+    return JobView.of(await parts.jobs.resume(job_id))
 
 
 @router.get("/{job_id}/metrics")

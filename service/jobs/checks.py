@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +47,18 @@ class Checks:
     data_dirs: Sequence[Path]
     models_dir: Path
     runs_dir: Path
+    launchers: Collection[str] = ("local",)
+    """Those that this service is set up for."""
 
     def check(self, spec: JobSpec) -> None:
         """Raise the error of the first thing that makes the job impossible here (blocks on files).
 
         UnsupportedValue, UnknownDataset, InvalidRequest, TooLarge, ModelUnavailable, NoDiskSpace.
         """
-        check_resources(spec.resources, Machine.here())
-        check_installed(TRAINER_PACKAGES)
+        check_launcher(spec.launcher, self.launchers)
+        if spec.launcher == "local":
+            check_resources(spec.resources, Machine.here())
+            check_installed(TRAINER_PACKAGES)
         self._check_model(spec.base_model, "base_model")
         if "select" in spec.recipe:
             for name in spec.hyperparameters.select.base_models:
@@ -80,6 +84,16 @@ class Checks:
                 param=param,
             )
         return wanted
+
+
+def check_launcher(name: str, known: Collection[str]) -> None:
+    """Raise UnsupportedValue if the service is not set up for that launcher."""
+    if name not in known:
+        raise UnsupportedValue(
+            f"launcher={name!r}: this service is set up for {', '.join(sorted(known))}; "
+            "docs/train-jobs.md says which settings a launcher needs",
+            param="launcher",
+        )
 
 
 def check_apart(train: Sequence[str], dev: Sequence[str]) -> None:

@@ -1,13 +1,19 @@
-"""What to do about one active job, given what is seen of it: pure, no I/O, no clock."""
+"""What to do about one job, given what is seen of it: pure, no I/O, no clock."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from service.jobs.deaths import death, lost, pause_before_retry, taken_away, too_late, why_taken
 from service.jobs.job import Changes, Job
 from service.jobs.launchers.base import Probe
 from service.jobs.rundir import RunError, RunStatus
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Look at everything that can be known before a machine is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,26 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Park:
+    """Nothing runs any more: the job is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Nothing runs any more, by no fault of the trainer: queue the next attempt."""
+
+    not_before: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """It runs: write what is new, which may be nothing."""
+    """Write what is new, which may be nothing."""
 
     changes: Changes
 
 
-Action = Launch | Stop | Finish | Record
+Action = Validate | Launch | Stop | Finish | Park | Retry | Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +67,33 @@ class Seen:
     status: RunStatus | None
     log_tail: str = ""
     """End of trainer.log; needed only when the process has exited."""
+    is_lost: bool = False
+    """The run's folder, which was there, is not."""
 
 
-def decide(job: Job, seen: Seen, *, now: float, grace_s: float) -> Action:
-    """The next step for a `starting` or `running` job."""
-    if seen.probe.state == "absent":
-        return _not_launched(job, now)
-    if seen.probe.state == "exited":
-        return _ending(job, seen)
-    return _stop_due(job, seen.status, now, grace_s) or Record(_news(job, seen))
+NOTHING = Seen(Probe("absent"), None)
+"""Of a job that uses no machine there is nothing to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds that bound what happens."""
+
+    grace_s: float
+    """From SIGTERM to SIGKILL."""
+    retry_s: float
+    """Before the first retry."""
+
+
+def decide(job: Job, seen: Seen, times: Times, now: float) -> Action:
+    """The next step for a job that has not ended."""
+    if job.status not in ("starting", "running"):
+        return _unplaced(job)
+    if seen.probe.state in ("pending", "running"):
+        return _stop_due(job, seen.status, now, times.grace_s) or Record(_news(job, seen, now))
+    if seen.probe.state == "absent" and job.status == "starting":
+        return _not_launched(job, seen, now)
+    return _ending(job, seen, times, now)
 
 
 def is_overdue(job: Job, now: float) -> bool:
@@ -65,46 +102,66 @@ def is_overdue(job: Job, now: float) -> bool:
     return deadline_s is not None and started_at is not None and now > started_at + deadline_s
 
 
-def _not_launched(job: Job, now: float) -> Action:
+def _unplaced(job: Job) -> Action:
     if job.wish == "cancel":
         return Finish("cancelled")
+    if job.status == "validating":
+        return Validate()
+    return Park() if job.wish == "pause" and job.status == "queued" else Record({})
+
+
+def _not_launched(job: Job, seen: Seen, now: float) -> Action:
+    if job.wish is not None:
+        return Finish("cancelled") if job.wish == "cancel" else Park()
     if is_overdue(job, now):
-        return Finish("failed", _deadline_error(job))
-    if job.status == "running":
-        return Finish("failed", RunError(code="run_lost", message=f"{job.run_dir} is gone"))
-    return Launch()
+        return Finish("failed", too_late(job))
+    return Finish("failed", lost(job)) if seen.is_lost else Launch()
 
 
-def _ending(job: Job, seen: Seen) -> Finish:
+def _ending(job: Job, seen: Seen, times: Times, now: float) -> Finish | Park | Retry:
     said = seen.status.state if seen.status else None
     if said == "succeeded":
         return Finish("succeeded")
     if job.wish == "cancel":
         return Finish("cancelled")
-    if job.stopping_since is not None:
-        return Finish("failed", _deadline_error(job))
-    if said == "failed" and seen.status and seen.status.error:
+    if said == "failed" and seen.status and seen.status.error and not seen.probe.preempted:
         return Finish("failed", seen.status.error)
-    return Finish("failed", _death(seen))
+    if seen.is_lost:
+        return Finish("failed", lost(job))
+    if job.wish == "pause":
+        return Park()
+    if job.stopping_since is not None and job.spec.deadline_s is not None:
+        return Finish("failed", too_late(job))
+    if taken_away(seen.probe, said) and job.retries_left > 0:
+        return Retry(now + pause_before_retry(job, times.retry_s), why_taken(seen.probe))
+    return Finish("failed", death(job, seen.probe, seen.status, seen.log_tail))
 
 
 def _stop_due(job: Job, status: RunStatus | None, now: float, grace_s: float) -> Stop | None:
     if job.stopping_since is not None:
         return Stop(force=True) if now >= job.stopping_since + grace_s else None
-    if job.wish == "cancel" or is_overdue(job, now):
-        return Stop(force=False)
     # It has said its last word, but does not leave.
     lingers = status is not None and status.state in ENDED and now > status.updated_at + grace_s
-    return Stop(force=True) if lingers else None
+    if lingers:
+        return Stop(force=True)
+    return Stop(force=False) if job.wish is not None or is_overdue(job, now) else None
 
 
-def _news(job: Job, seen: Seen) -> Changes:
+def _news(job: Job, seen: Seen, now: float) -> Changes:
     found: Changes = {}
     if job.handle is None and seen.probe.handle is not None:
         found["handle"] = seen.probe.handle
-    status = seen.status
-    if status is None:
-        return found
+    if seen.probe.state == "running" and job.attempt_started_at is None:
+        found["attempt_started_at"] = now
+    if seen.probe.reason != job.reason:
+        found["reason"] = seen.probe.reason
+    if seen.status is not None:
+        found.update(_progress(job, seen.status))
+    return found
+
+
+def _progress(job: Job, status: RunStatus) -> Changes:
+    found: Changes = {}
     if job.status == "starting" and status.state == "running":
         found["status"] = "running"
     if status.stage != job.stage:
@@ -116,25 +173,3 @@ def _news(job: Job, seen: Seen) -> Changes:
     if status.best_checkpoint != job.best_checkpoint:
         found["best_checkpoint"] = status.best_checkpoint
     return found
-
-
-def _deadline_error(job: Job) -> RunError:
-    return RunError(
-        code="deadline_exceeded",
-        message=f"not done {job.spec.deadline_s:g} s after its start; raise deadline_s",
-        param="deadline_s",
-    )
-
-
-def _death(seen: Seen) -> RunError:
-    said = seen.status.state if seen.status else None
-    what = "was stopped from outside" if said == "cancelled" else "ended without a result"
-    tail = f" Its last output:\n{seen.log_tail}" if seen.log_tail else " It wrote no output."
-    message = f"the trainer {what} ({_manner(seen.probe.exit_code)}).{tail}"
-    return RunError(code="trainer_died", message=message)
-
-
-def _manner(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "exit code unknown"
-    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

@@ -1,4 +1,7 @@
-"""What callers can do with training jobs: create, look, cancel. It records wishes, no more."""
+"""What callers can do with training jobs: create, look, pause, resume, cancel.
+
+It records wishes, no more; a resume puts the job back into the queue.
+"""
 
 import asyncio
 import hashlib
@@ -8,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.errors import InvalidRequest, InvalidTransition, UnknownJob
+from service.jobs.again import check_fork, check_going, check_resumable
 from service.jobs.checks import Checks
 from service.jobs.job import Job, NewJob, new_job_id
 from service.jobs.rundir import Checkpoint, RunDir
-from service.jobs.spec import JobSpec
-from service.jobs.state import TERMINAL, JobState
+from service.jobs.spec import JobSpec, Parent
+from service.jobs.state import RESUMABLE, TERMINAL, JobState
 from service.jobs.store import JobStore
 
 
@@ -40,15 +45,18 @@ class Jobs:
         self._wake = wake
 
     async def create(self, spec: JobSpec, idempotency_key: str | None = None) -> Job:
-        """Check the spec in full, then queue it; a key seen before gives back its job.
+        """Check what can be checked at once, then create it; a key seen before gives back its job.
 
-        Raises what checks.Checks.check does, and Conflict for a key with another body.
+        The supervisor looks deeper before it queues the job. Raises what checks.Checks.check and
+        again.check_fork do, and Conflict for a key with another body.
         """
         asked = _sha256(spec.model_dump(mode="json", exclude_unset=True))
         # First, since a repeated request must not fail on what has changed meanwhile.
         if earlier := await self._store.replay(idempotency_key, asked):
             return earlier
         await asyncio.to_thread(self._checks.check, spec)
+        if spec.parent:
+            await asyncio.to_thread(check_fork, spec, await self._parent(spec.parent))
         job_id = new_job_id()
         job = await self._store.create(
             NewJob(
@@ -80,6 +88,34 @@ class Jobs:
         self._wake()
         return job
 
+    async def pause(self, job_id: str) -> Job:
+        """Wish that the job stops and keeps its checkpoints; one that is paused stays as it is.
+
+        Raises InvalidTransition for a job that has ended or is to be cancelled.
+        """
+        job = await self._store.wish_pause(job_id)
+        if job.status in TERMINAL:
+            raise InvalidTransition(f"{job.id} is {job.status}: there is nothing to pause")
+        if job.wish == "cancel":
+            raise InvalidTransition(f"{job.id} is being cancelled: it cannot be paused")
+        self._wake()
+        return job
+
+    async def resume(self, job_id: str) -> Job:
+        """Queue a paused or failed job anew; it goes on from its newest checkpoint.
+
+        One that waits or runs already is answered unchanged. Raises InvalidTransition for any other
+        job, and Conflict for one whose run folder is gone.
+        """
+        job = await self._store.get(job_id)
+        if job.status in RESUMABLE:
+            await asyncio.to_thread(check_resumable, job)
+            await self._store.resume(job)
+            job = await self._store.get(job_id)
+        check_going(job)
+        self._wake()
+        return job
+
     async def metrics(self, job_id: str, *, after: int, limit: int) -> Page:
         """Rows of numbers, one a step; the cursor counts rows."""
         run = await self._run(job_id)
@@ -106,6 +142,12 @@ class Jobs:
         """Complete checkpoints, first to last."""
         run = await self._run(job_id)
         return await asyncio.to_thread(run.checkpoint_list)
+
+    async def _parent(self, parent: Parent) -> Job:
+        try:
+            return await self._store.get(parent.job_id)
+        except UnknownJob as error:
+            raise InvalidRequest(error.message, param="parent.job_id") from error
 
     async def _run(self, job_id: str) -> RunDir:
         return RunDir((await self._store.get(job_id)).run_dir)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import NoDiskSpace, VeriSQLError
+from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
 from service.jobs.datasets import find_questions
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
@@ -31,23 +31,27 @@ class Preparer:
     values_path: Path | None = None
     """Where trainers keep value indexes and their key; None is each run's own folder."""
 
-    def prepare(self, job: Job, stop: threading.Event) -> None:
+    def prepare(self, job: Job, stop: threading.Event, *, parent: Path | None = None) -> None:
         """Write job.json unless it is there; may be repeated after a crash at any point.
 
-        Blocks; gives up soon after `stop` is set. Raises UnknownDataset, InvalidRequest,
-        ModelUnavailable, NoDiskSpace.
+        `parent` is the run folder of the job that this one is a fork of. Blocks; gives up soon
+        after `stop` is set. Raises UnknownDataset, InvalidRequest, ModelUnavailable, NoDiskSpace.
         """
         run = RunDir(job.run_dir)
         try:
             if not run.exists():
                 run.path.mkdir(parents=True, exist_ok=True)
-                run.create(self._request(job, run, stop))
+                run.create(self._request(job, run, stop, parent))
+            if job.attempt:
+                run.begin_attempt()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoDiskSpace(f"the disk of {run.path} is full: free some space") from error
             raise VeriSQLError(f"the run cannot be prepared: {error}") from error
 
-    def _request(self, job: Job, run: RunDir, stop: threading.Event) -> RunRequest:
+    def _request(
+        self, job: Job, run: RunDir, stop: threading.Event, parent: Path | None
+    ) -> RunRequest:
         spec = job.spec
 
         def say(line: str) -> None:
@@ -66,12 +70,24 @@ class Preparer:
             train_data_path=train,
             dev_data_path=dev or None,
             other_models={name: folder(name) for name in others},
+            parent_adapter_path=_adapter(job, parent) if parent else None,
             values_path=self.values_path,
             data_dirs=list(self.data_dirs),
             query_timeout_s=self.limits.query_timeout_s,
             gold_timeout_s=self.limits.gold_timeout_s,
             worker_memory_mb=self.limits.memory_mb,
         )
+
+
+def _adapter(job: Job, parent: Path) -> Path:
+    folder = RunDir(parent).checkpoints_path / f"step_{job.parent_step}"
+    if not (folder / "adapter_config.json").is_file():
+        raise InvalidRequest(
+            f"step {job.parent_step} of {job.parent_id} is no checkpoint with an adapter any more: "
+            f"there is no {folder / 'adapter_config.json'}",
+            param="parent",
+        )
+    return folder
 
 
 async def in_own_thread(call: Callable[[threading.Event], None]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from service.jobs.spec import RunRequest
 
@@ -116,6 +116,16 @@ class RunDir:
             return RunStatus.model_validate_json((self.path / "status.json").read_bytes())
         except FileNotFoundError:
             return None
+
+    def begin_attempt(self) -> None:
+        """Make status.json say `starting`: the last word of an attempt is not that of the next."""
+        try:
+            last = self.status()
+        except ValidationError:
+            last = RunStatus()
+        if last is not None:
+            fresh = {"state": "starting", "eta_s": None, "error": None}
+            self.write_status(last.model_copy(update=fresh))
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add one step's numbers to metrics.jsonl."""

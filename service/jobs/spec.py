@@ -26,6 +26,8 @@ Integration = Literal["mlflow", "tensorboard", "wandb"]
 
 LossType = Literal["grpo", "dr_grpo", "dapo"]
 
+LauncherName = Literal["local", "ray", "kubernetes"]
+
 _NEED_DEV: tuple[Stage, ...] = ("select", "evaluate")
 
 MAX_PROMPTS = 1_000_000
@@ -201,6 +203,13 @@ class Hyperparameters(StrictModel):
     evaluate: EvaluateStage = EvaluateStage()
 
 
+class Parent(StrictModel):
+    """A checkpoint of another job, whose adapter the new one starts from."""
+
+    job_id: Annotated[str, Field(min_length=1, max_length=64)]
+    step: Annotated[int, Field(ge=1, le=100_000_000)]
+
+
 class JobSpec(StrictModel):
     """A training job as its creator describes it."""
 
@@ -225,11 +234,24 @@ class JobSpec(StrictModel):
     reward: Literal["execution"] = "execution"
     hyperparameters: Hyperparameters = Hyperparameters()
     resources: Resources = Resources()
-    launcher: Literal["local"] = "local"
+    launcher: Annotated[LauncherName, Field(description="where it runs")] = "local"
+    priority: Annotated[
+        int, Field(ge=-100, le=100, description="higher starts first, then the older")
+    ] = 0
+    max_retries: Annotated[
+        int, Field(ge=0, le=10, description="new starts after its machine was taken away")
+    ] = 3
+    parent: Annotated[
+        Parent | None, Field(description="start from another job's checkpoint (a fork)")
+    ] = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     deadline_s: Annotated[
         float | None, Field(gt=0, le=90 * 86_400, description="seconds from the job's start")
+    ] = None
+    ttl_s: Annotated[
+        float | None,
+        Field(ge=0, le=3650 * 86_400, description="seconds from its end until its folder goes"),
     ] = None
     metadata: Annotated[dict[Label, Note], Field(max_length=16)] = {}
 
@@ -267,6 +289,22 @@ class JobSpec(StrictModel):
                 {"prompts": chosen.prompts_per_step, "processes": asked.processes},
             )
         return asked
+
+    @field_validator("parent")
+    @classmethod
+    def _starts_from_an_adapter(cls, parent: Parent | None, info: ValidationInfo) -> Parent | None:
+        chosen: Hyperparameters | None = info.data.get("hyperparameters")
+        if parent and chosen and chosen.lora_rank == 0:
+            raise PydanticCustomError(
+                "fork_of_weights",
+                "goes with lora_rank above 0 alone: it is an adapter that a fork starts from",
+            )
+        if parent and "select" in info.data.get("recipe", ()):
+            raise PydanticCustomError(
+                "fork_that_selects",
+                "does not go with the stage 'select', which may choose another base model",
+            )
+        return parent
 
     @field_validator("max_steps")
     @classmethod

@@ -1,7 +1,4 @@
-"""Job states and the transitions between them; `python -m service.jobs.state` prints the table.
-
-A job is created `queued`: everything that can be checked is checked before its row exists.
-"""
+"""Job states and the transitions between them; `python -m service.jobs.state` prints the table."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,29 +6,36 @@ from typing import Literal
 
 from service.errors import InvalidTransition
 
-JobState = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal[
+    "validating", "queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"
+]
 
 TRANSITIONS: Mapping[JobState, tuple[JobState, ...]] = MappingProxyType(
     {
-        # A queued job's turn has come, or it was cancelled while it waited.
-        "queued": ("starting", "cancelled"),
-        # The model is fetched, the process started. A short run may end between two looks.
-        "starting": ("running", "succeeded", "failed", "cancelled"),
-        # The trainer has said that it trains.
-        "running": ("succeeded", "failed", "cancelled"),
-        # Terminal: nothing follows.
+        # The model is fetched, data and leaks are looked at. No machine is used yet.
+        "validating": ("queued", "failed", "cancelled"),
+        # It waits for its turn.
+        "queued": ("starting", "paused", "cancelled"),
+        # It is launched. A short run may end between two looks; `queued` is a retry.
+        "starting": ("running", "queued", "paused", "succeeded", "failed", "cancelled"),
+        # The trainer has said that it trains. `queued` is a retry after its machine was lost.
+        "running": ("queued", "paused", "succeeded", "failed", "cancelled"),
+        # It uses no machine and keeps its checkpoints until a caller resumes it.
+        "paused": ("queued", "cancelled"),
+        # A caller may resume it from its last checkpoint.
+        "failed": ("queued",),
+        # Nothing follows.
         "succeeded": (),
-        "failed": (),
         "cancelled": (),
     }
 )
 
 STATES: tuple[JobState, ...] = tuple(TRANSITIONS)
-TERMINAL: frozenset[JobState] = frozenset(
-    s for s, following in TRANSITIONS.items() if not following
-)
+TERMINAL: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+"""Nothing happens any more unless a caller asks for it."""
 ACTIVE: frozenset[JobState] = frozenset({"starting", "running"})
-"""States that use the machine and count against VERISQL_MAX_RUNNING_JOBS."""
+"""States that use a machine and count against VERISQL_MAX_RUNNING_JOBS."""
+RESUMABLE: frozenset[JobState] = frozenset({"paused", "failed"})
 
 
 def check_transition(old: JobState, new: JobState) -> None:

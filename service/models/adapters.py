@@ -237,6 +237,12 @@ def any_registered(folder: Path) -> bool:
     return any(folder.glob(f"*/{_ABOUT}"))
 
 
+def taken_from(registered: Path, folder: Path) -> bool:
+    """Whether an adapter in that folder of registered ones was taken from below `folder`."""
+    read = (_read_about(path) for path in registered.glob(f"*/{_ABOUT}"))
+    return any(Path(about.source).is_relative_to(folder) for about in read if about)
+
+
 def _take(folder: Path, new: Path) -> None:
     """Copy the files that count; check_adapter tells of those that are missing."""
     for path in folder.glob("adapter_model.*"):

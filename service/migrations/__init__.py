@@ -1,0 +1,1 @@
+"""The schema of our own database, revision by revision (docs/store.md)."""
