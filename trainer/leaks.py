@@ -34,19 +34,31 @@ class Leaks:
 
 
 def refuse_leaks(
-    train: Sequence[Question], dev: Sequence[Question], verifier: VerifierThread
+    train: Sequence[Question],
+    dev: Sequence[Question],
+    verifier: VerifierThread,
+    *,
+    same_databases: bool = False,
 ) -> None:
-    """Raise DevLeaksIntoTrain, which names what is shared; reads every database once."""
-    if found := describe(verifier.run(_look(train, dev, verifier))):
+    """Raise DevLeaksIntoTrain, which names what is shared; reads every database once.
+
+    With `same_databases` both sides are known to ask about the same ones: only a question on both
+    is a leak then.
+    """
+    train_side, dev_side = verifier.run(_look(train, dev, verifier))
+    if found := describe(find_leaks(train_side, dev_side, same_databases=same_databases)):
         raise DevLeaksIntoTrain(found, param="dev_data")
 
 
-def find_leaks(train: Side, dev: Side) -> Leaks:
+def find_leaks(train: Side, dev: Side, *, same_databases: bool = False) -> Leaks:
     """Databases of one name, one content or one set of columns; and questions asked on both sides.
 
     A question counts where its wording is the same or near-identical and its database is a version
-    of the other's: that one database's question is asked of another one too is no leak.
+    of the other's: that one database's question is asked of another one too is no leak. With
+    `same_databases` databases are not compared, and the questions of shared ones are.
     """
+    if same_databases:
+        return Leaks({}, list(_questions(train, dev, shared={})))
     shared = {db_id: how for db_id, how in shared_databases(train, dev).items() if how}
     return Leaks(dict(sorted(shared.items())), list(_questions(train, dev, shared)))
 
@@ -83,12 +95,15 @@ def _listed(kind: str, names: Sequence[str]) -> list[str]:
 
 async def _look(
     train: Sequence[Question], dev: Sequence[Question], verifier: VerifierThread
-) -> Leaks:
-    sides = []
-    for name, questions in (("train", train), ("dev", dev)):
-        subject = Subject(name, questions, verifier.registry)
-        sides.append(await side(verifier.executor, subject, await hashes(subject)))
-    return find_leaks(*sides)
+) -> tuple[Side, Side]:
+    mine, theirs = (
+        Subject(name, questions, verifier.registry)
+        for name, questions in (("train", train), ("dev", dev))
+    )
+    return (
+        await side(verifier.executor, mine, await hashes(mine)),
+        await side(verifier.executor, theirs, await hashes(theirs)),
+    )
 
 
 def _questions(
