@@ -32,7 +32,9 @@ def length(messages: Messages) -> int:
 
 
 @contextmanager
-def context(folder: Path, questions: Path, **spec: Any) -> Iterator[Context]:
+def context(
+    folder: Path, questions: Path, copies_path: Path | None = None, **spec: Any
+) -> Iterator[Context]:
     """Of the first stage of a run; a session of its own."""
     given = {"base_model": "m", "train_data": "t"} | spec
     run = RunDir(folder / "run")
@@ -45,7 +47,9 @@ def context(folder: Path, questions: Path, **spec: Any) -> Iterator[Context]:
         data_dirs=[folder],
     )
     policy = Policy(base_model="m", base_model_path=folder, template=str(DEFAULT))
-    with VerifierThread(request.data_dirs, workers=1, limits=Limits()) as verifier:
+    with VerifierThread(
+        request.data_dirs, workers=1, limits=Limits(), copies_path=copies_path
+    ) as verifier:
         yield Context(run, request, verifier, Stopper(), policy, 0)
 
 

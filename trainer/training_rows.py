@@ -3,10 +3,13 @@
 from typing import Any, Literal
 
 from service.text2sql.prompt import Template
+from service.text2sql.questions import Question
+from trainer.altered import with_copies
 from trainer.context import Context
 from trainer.dataset import CountTokens, Prepared, prepare
+from trainer.errors import NoTrainingRows
 from trainer.filters import keep_by_pass_rate, pass_rates
-from trainer.questions import read_all
+from trainer.questions import Questions, read_all
 
 GOLDS = "golds.json"
 """In the run's folder: what the golds have shown, so that every session trains on the same rows."""
@@ -26,20 +29,38 @@ def training_rows(
     NoTrainingRows.
     """
     questions = read_all(context.request, context.verifier)
+    need_gold = stage == "grpo" or context.settings.offline.needs_gold
+    asked = _with_copies(context, questions) if need_gold else questions.train
     prepared = prepare(
-        questions.train,
+        asked,
         context.verifier,
         count_tokens,
         max_prompt_tokens,
         template or context.template,
         values=context.value_indexes(),
         kept_golds=context.run.path / GOLDS,
-        need_gold=stage == "grpo" or context.settings.offline.needs_gold,
+        need_gold=need_gold,
     )
     prepared.dropped.update(questions.dropped)
     if stage == "grpo":
         _keep_by_pass_rate(context, prepared)
     return prepared
+
+
+def _with_copies(context: Context, questions: Questions) -> list[Question]:
+    """All copies are built here: none is then waited for in a step."""
+    instances = context.settings.reward_copies
+    if not instances:
+        return questions.train
+    have = context.verifier.build_copies((q.db_id for q in questions.train), instances)
+    kept = with_copies(questions.train, have, questions.dropped)
+    if not kept:
+        raise NoTrainingRows(
+            f"no database of the training data has altered copies, {len(have)} were tried; the log "
+            "says why. Set reward_copies to 0 to train without",
+            param="hyperparameters.reward_copies",
+        )
+    return kept
 
 
 def _keep_by_pass_rate(context: Context, prepared: Prepared) -> None:
