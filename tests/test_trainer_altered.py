@@ -92,7 +92,8 @@ def test_a_match_tried_on_some_copies_earns_nothing_and_costs_nothing(tmp_path: 
     with VerifierThread([data], workers=1, limits=Limits(), copies_path=copies) as verifier:
         (report,) = verifier.verify([reward_task("pets", [COUNT], [COUNT, "SELECT 3"], copies=2)])
     held, disproved = report.verdicts
-    assert (held.reward, disproved.reward, disproved.flags) == (1.0, 0.0, ["coincidence"])
+    assert (held.reward, disproved.reward) == (1.0, 0.0)
+    assert "coincidence" in disproved.flags
     assert held.robust is not None
     some = settled(replace(held, robust=held.robust | {"complete": False}))
     assert (some.reward, some.masked, kind_of(some.status)) == (None, True, "masked")
