@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,13 @@ from tests.test_trainer_rows import context, length
 from trainer.altered import settled
 from trainer.context import Context
 from trainer.errors import NoTrainingRows
-from trainer.recipe import COPIES
+from trainer.files import COPIES
 from trainer.rewards import kind_of, reward_task
 from trainer.training_rows import training_rows
 from trainer.verifier_thread import VerifierThread
 
 COUNT = "SELECT count(*) FROM pets"
-STRICT = {"hyperparameters": {"reward_copies": 2}}
+STRICT: dict[str, Any] = {"hyperparameters": {"reward_copies": 2}}
 
 
 def write_hurt(data: Path) -> None:
@@ -46,10 +47,11 @@ def write_asked(folder: Path, *db_ids: str) -> Path:
 
 
 @contextmanager
-def asked(folder: Path, *db_ids: str) -> Iterator[Context]:
+def asked(folder: Path, *db_ids: str, **spec: Any) -> Iterator[Context]:
     write_hurt(write_pets(folder))
     copies = folder / "run" / COPIES
-    with context(folder, write_asked(folder, *db_ids), copies_path=copies, **STRICT) as given:
+    questions = write_asked(folder, *db_ids)
+    with context(folder, questions, copies_path=copies, **STRICT | spec) as given:
         yield given
 
 
@@ -70,9 +72,8 @@ def test_without_any_copies_the_run_says_so(tmp_path: Path) -> None:
 
 
 def test_agreement_alone_asks_for_no_copies(tmp_path: Path) -> None:
-    with asked(tmp_path, "hurt") as given:
-        offline = given.settings.offline.model_copy(update={"labels": "consensus"})
-        given.request.spec.hyperparameters.__dict__["offline"] = offline
+    settings = STRICT["hyperparameters"] | {"offline": {"labels": "consensus"}}
+    with asked(tmp_path, "hurt", recipe=["offline"], hyperparameters=settings) as given:
         assert len(training_rows(given, "offline", length, 1000).rows) == 1
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.errors import InvalidRequest
+from service.text2sql.evaluation.whole_file import write_whole
 from service.text2sql.questions import Question, read_questions
 
 _TRAIN = ("train/train.json", "train.json", "train_spider.json")
@@ -54,9 +55,7 @@ def split_data(given: Path, dev_questions: int, databases: Path | None = None) -
 
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
     """In BIRD's format, whole or not at all."""
-    part = path.with_suffix(".partial")
-    part.write_text(json.dumps(_rows(questions), indent=1))
-    part.replace(path)
+    write_whole(path, json.dumps(_rows(questions), indent=1).encode())
 
 
 def digest(questions: Sequence[Question]) -> str:
