@@ -100,8 +100,8 @@ def test_hostile_answers_stay_texts(facts: Facts) -> None:
     write(facts, NAMES[-1], [answer(n, right=True, text=t) for n, t in enumerate(HOSTILE)])
     text = write_report_of(facts)
     assert "The same questions before and after" in text
-    tags = {tag for tag, _ in Page(text.encode()).tags}
-    assert not tags & {"script", "img"}
+    tags = [tag for tag, _ in Page(text.encode()).tags]
+    assert (tags.count("script"), tags.count("img")) == (1, 0)  # The page's own.
 
 
 def write_report_of(facts: Facts) -> str:
