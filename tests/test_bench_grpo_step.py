@@ -7,7 +7,7 @@ from bench.grpo_step import rewards
 
 @pytest.mark.parametrize("group_size", [2, 3, 8])
 def test_each_group_has_a_signal_even_where_all_completions_are_alike(group_size: int) -> None:
-    for text in ("a", "b"):  # One checksum is even, the other odd.
+    for text in ("a", "d"):  # One checksum is odd, the other even.
         found = list(rewards(group_size, [text] * group_size * 3))
         groups = [found[n : n + group_size] for n in range(0, len(found), group_size)]
         assert [set(group) for group in groups] == [{0.0, 1.0}] * 3
