@@ -49,9 +49,8 @@ def write_asked(folder: Path, *db_ids: str) -> Path:
 @contextmanager
 def asked(folder: Path, *db_ids: str, **spec: Any) -> Iterator[Context]:
     write_hurt(write_pets(folder))
-    copies = folder / "run" / COPIES
     questions = write_asked(folder, *db_ids)
-    with context(folder, questions, copies_path=copies, **STRICT | spec) as given:
+    with context(folder, questions, **STRICT | spec) as given:
         yield given
 
 

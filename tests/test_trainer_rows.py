@@ -16,7 +16,7 @@ from tests.fixtures_trainer import write_pets
 from trainer.context import Context, Policy
 from trainer.dataset import Messages
 from trainer.errors import TrainingRowsChanged
-from trainer.files import GOLDS
+from trainer.files import COPIES, GOLDS
 from trainer.stopping import Stopper
 from trainer.training_rows import training_rows
 from trainer.verifier_thread import VerifierThread
@@ -34,9 +34,7 @@ def length(messages: Messages) -> int:
 
 
 @contextmanager
-def context(
-    folder: Path, questions: Path, copies_path: Path | None = None, **spec: Any
-) -> Iterator[Context]:
+def context(folder: Path, questions: Path, **spec: Any) -> Iterator[Context]:
     """Of the first stage of a run; a session of its own."""
     given = {"base_model": "m", "train_data": "t"} | spec
     run = RunDir(folder / "run")
@@ -50,7 +48,7 @@ def context(
     )
     policy = Policy(base_model="m", base_model_path=folder, template=str(DEFAULT))
     with VerifierThread(
-        request.data_dirs, workers=1, limits=Limits(), copies_path=copies_path
+        request.data_dirs, workers=1, limits=Limits(), copies_path=run.path / COPIES
     ) as verifier:
         yield Context(run, request, verifier, Stopper(), policy, 0)
 

@@ -39,8 +39,8 @@ class VerifierThread:
         """`copies_path` is where altered copies of databases are kept; None knows no `robust`."""
         self.registry = DatabaseRegistry.scan(data_dirs)
         self.executor = Executor(workers=workers, limits=limits)
-        self._copies = copies_path and Copies(copies_path, memory_mb=limits.memory_mb)
-        self._verifier = Verifier(self.registry, self.executor, copies=self._copies or None)
+        self._copies = Copies(copies_path, memory_mb=limits.memory_mb) if copies_path else None
+        self._verifier = Verifier(self.registry, self.executor, copies=self._copies)
         # More tasks than workers would only wait, and waiting in the executor has a time limit.
         self._at_once = asyncio.Semaphore(workers)
         self._loop = asyncio.new_event_loop()
