@@ -11,8 +11,9 @@ best     the same with the settings that we found fastest on a CPU: bf16 weights
 ours     trainer/grpo/trainer.py's overrides with the settings of `best`
 
 A step is sampling, a reward that costs nothing, and one update of a LoRA adapter of rank 16. Every
-completion is as long as allowed (no token ends it), so that all do the same work. Rewards are 0 or
-1 by a checksum of the text, so that groups have advantages: ours would skip a group without.
+completion is as long as allowed (no token ends it), so that all do the same work. Of each group the
+first completion earns 0, the last 1, the others 0 or 1 by a checksum of their text: every group has
+advantages, as ours would skip one without.
 `sampling` is generation; `update` is the forward passes of the loss and its gradients; `step` is
 all, with the optimiser. What ours does once a run, to try the model, is not counted. CPU seconds
 are this process's, all threads.
@@ -153,7 +154,7 @@ def one_step(name: str, folder: Path, size: Size) -> Clock:
     with TemporaryDirectory(prefix="verisql-bench-") as scratch:
         trainer = kind(
             model=_model(folder, plain=name == "stock"),
-            reward_funcs=_reward,
+            reward_funcs=_reward_of(size.group_size),
             args=_config(name, size, scratch),
             train_dataset=Dataset.from_dict({"prompt": _prompts(tokenizer, size)}),
             processing_class=tokenizer,
@@ -206,8 +207,19 @@ def _config(name: str, size: Size, scratch: str) -> GRPOConfig:
     )
 
 
-def _reward(completions: Sequence[str], **_: Any) -> list[float | None]:
-    return [float(zlib.crc32(text.encode()) % 2) for text in completions]
+def _reward_of(group_size: int) -> Callable[..., list[float | None]]:
+    def reward(completions: Sequence[str], **_: Any) -> list[float | None]:
+        return [*rewards(group_size, completions)]
+
+    return reward
+
+
+def rewards(group_size: int, completions: Sequence[str]) -> Iterator[float]:
+    """0 or 1 for each, and both in every group of two or more."""
+    for n, text in enumerate(completions):
+        place = n % group_size
+        between = 0 < place < group_size - 1
+        yield float(zlib.crc32(text.encode()) % 2 if between else place > 0)
 
 
 def _prompts(tokenizer: Any, size: Size) -> list[str]:

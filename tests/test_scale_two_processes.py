@@ -1,5 +1,6 @@
 """Two nodes of one process each, on the loopback device: what they learn is what one would."""
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from tests.fixtures_trainer import ROOT, TINY, bandit_model, make_run, wait_unti
 from trainer.scale.launch import Node, launch
 
 RANK = Path(__file__).parent / "grpo_rank.py"
+ROWS = Path(__file__).parent / "rows_rank.py"
 STEPS, PROMPTS = 2, 2
 
 
@@ -117,6 +119,15 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     states = sorted(p.name for p in (runs[1].checkpoints_path / f"step_{STEPS}").glob("rng*"))
     assert states == ["rng_state_0.pth", "rng_state_1.pth"]
     assert [[row["step"] for row in run.metrics()] for run in runs] == [[1, 2], [1, 2]]
+
+
+def test_one_rank_looks_at_the_golds_and_the_other_takes_its_rows(tmp_path: Path) -> None:
+    run = make_run(tmp_path, bandit_model(tmp_path / "model"), prompts_per_step=PROMPTS)
+    with nodes_of(run, 2, str(ROWS), str(run.path)) as ranks:
+        end(ranks)
+    told = [json.loads((run.path / f"rank_{n}.json").read_bytes()) for n in range(2)]
+    assert [one["golds_run"] for one in told] == [1, 0]
+    assert told[0]["rows"] == told[1]["rows"] == ["0", "1", "2"]
 
 
 def test_two_nodes_write_one_run_and_stop_and_go_on_together(tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import RunDir, RunStatus
+from service.jobs.spec import Stage
 from trainer.checkpoint import CheckpointKeeper, partial_path, rewind, weights_sha256
+from trainer.context import Policy, StageResult
+from trainer.evaluation.points import points
 
 
 @pytest.fixture
@@ -115,3 +118,29 @@ def test_the_hash_of_weights_covers_names_and_bytes(tmp_path: Path) -> None:
     assert weights_sha256(tmp_path) == first
     (tmp_path / "a.safetensors").rename(tmp_path / "b.safetensors")
     assert weights_sha256(tmp_path) != first
+
+
+def test_pruning_leaves_earlier_stages_and_all_that_evaluate_will_measure(run: RunDir) -> None:
+    for offset, steps in ((0, range(1, 4)), (3, range(1, 6))):
+        keeper = CheckpointKeeper(run, {}, offset=offset, keep=2)
+        for step in steps:
+            keeper.publish(write_half(run, step), step, {})
+    assert run.checkpoints() == [2, 3, 7, 8]
+    start = Policy(base_model="m", base_model_path=run.path, template="ddl-v2")
+    ends: tuple[tuple[Stage, int], ...] = (("offline", 3), ("grpo", 8))
+    results: dict[str, StageResult] = {
+        stage: StageResult(
+            stage=stage, policy=start.model_copy(update={"checkpoint": end}), steps=end
+        )
+        for stage, end in ends
+    }
+    measured = points(start, results, run.checkpoints(), within=2)
+    assert [one.policy.checkpoint for one in measured] == [None, 3, 7, 8]
+
+
+def test_the_best_checkpoint_is_never_removed(run: RunDir) -> None:
+    keeper = CheckpointKeeper(run, {}, keep=1)
+    for step in (1, 2, 3):
+        keeper.publish(write_half(run, step), step, {})
+        run.write_status(RunStatus(best_checkpoint=2 if step >= 2 else None))
+    assert run.checkpoints() == [2, 3]

@@ -13,6 +13,10 @@ from tests.tiny_demo_trainer import RIGHT
 from trainer.demo.__main__ import main
 from trainer.demo.data import digest, split_data
 from trainer.demo.preset import MODEL, demo_spec
+from trainer.errors import DevLeaksIntoTrain
+from trainer.questions import read_all
+from trainer.report import write_report
+from trainer.verifier_thread import VerifierThread
 
 
 def _command(act: str) -> list[str]:
@@ -166,6 +170,20 @@ def test_the_demo_database_is_built_where_no_data_is_given(
     assert (output / "databases" / "alpine_retail" / "alpine_retail.sqlite").is_file()
     assert RunDir(output / "seed_0").request().data_dirs == [output / "databases"]
     assert "nothing is said of other databases" in capfd.readouterr().out
+
+
+def test_the_one_demo_database_passes_the_leak_check_of_its_own_request(tmp_path: Path) -> None:
+    given = ["--output", str(tmp_path / "out"), "--model", str(tmp_path)]
+    assert main(given, _command("succeed")) == 0
+    run = RunDir(tmp_path / "out" / "seed_0")
+    request = run.request()
+    assert request.same_databases
+    with VerifierThread(request.data_dirs, workers=1, limits=request.limits) as verifier:
+        found = read_all(request, verifier)
+        assert (len(found.train), len(found.dev)) == (25, 15)
+        with pytest.raises(DevLeaksIntoTrain, match="1 databases: alpine_retail"):
+            read_all(request.model_copy(update={"same_databases": False}), verifier)
+    assert "nothing is said of others" in write_report(run).read_text()
 
 
 @pytest.mark.parametrize("seeds", ["", "a", "-1", "1 1", "1.5"])

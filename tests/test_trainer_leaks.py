@@ -75,6 +75,16 @@ def test_other_questions_on_a_version_of_the_database_are_no_leak(verifier: Veri
     refuse_leaks([question("newer", "Which orders were paid?")], [question("shop")], verifier)
 
 
+def test_on_databases_known_to_be_the_same_a_question_on_both_sides_is_still_a_leak(
+    verifier: VerifierThread,
+) -> None:
+    train, others = [question("shop")], [question("shop", "Which orders are open?")]
+    refuse_leaks(train, others, verifier, same_databases=True)
+    dev = [*others, question("shop", "how many Customers are there")]
+    with pytest.raises(DevLeaksIntoTrain, match="share 1 questions: shop-1 on shop"):
+        refuse_leaks(train, dev, verifier, same_databases=True)
+
+
 def test_one_question_may_be_asked_of_two_databases(verifier: VerifierThread) -> None:
     refuse_leaks([question("other")], [question("shop")], verifier)
 

@@ -1,4 +1,4 @@
-"""The offline stage's losses, against plain arithmetic and against TRL's definitions."""
+"""The offline stage's losses, against the formulas of their papers, worked out by hand."""
 
 import math
 import warnings

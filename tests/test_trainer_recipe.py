@@ -12,7 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from service.jobs.rundir import RunDir
-from tests.fixtures_trainer import bandit_model, make_run, train, trainer, wait_until
+from tests.fixtures_trainer import (
+    EASY,
+    bandit_model,
+    make_run,
+    train,
+    trainer,
+    wait_until,
+    write_questions,
+)
 from trainer.checkpoint import weights_sha256
 
 pytestmark = pytest.mark.training
@@ -83,19 +91,72 @@ def test_other_objectives_train_too(bandit: Path, tmp_path: Path, objective: str
     chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"objective": objective}}
     run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
     assert train(run).state == "succeeded"
-    assert all(row["grad_norm"] > 0 for row in run.metrics()[:1])
+    rows = run.metrics()
+    assert rows
+    assert rows[0]["grad_norm"] > 0
+    adapter = run.checkpoints_path / f"step_{len(rows)}" / "adapter_model.safetensors"
+    moved = {name: weight.abs().max() for name, weight in load_file(adapter).items()}
+    assert max(most for name, most in moved.items() if "lora_B" in name) > 0  # It begins as 0.
+
+
+def with_gold(run: RunDir, gold: str) -> RunDir:
+    """The run with another gold for every question."""
+    write_questions(run.request().train_data_path, [(asked, gold) for asked, _ in EASY])
+    return run
+
+
+def learned(run: RunDir) -> bool:
+    """True if what was trained on is far more probable at the end than at the beginning."""
+    losses = [row["loss"] for row in run.metrics()]
+    return bool(losses[-1] < losses[0] / 2)
+
+
+NEVER = "SELECT max(age) + 90 FROM pets"
+"""A gold that no statement of the bandit matches."""
 
 
 def test_consensus_needs_no_gold_that_is_right(bandit: Path, tmp_path: Path) -> None:
     chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"labels": "consensus"}}
-    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
-    assert train(run).state == "succeeded"
+    run = make_run(tmp_path / "agreed", bandit, recipe=["offline"], **chosen)
+    assert train(with_gold(run, NEVER)).state == "succeeded"
+    assert learned(run)
+    by_gold = make_run(tmp_path / "gold", bandit, recipe=["offline"], **SETTINGS)
+    status = train(with_gold(by_gold, NEVER))
+    assert status.error is not None
+    assert status.error.code == "no_training_rows"
 
 
 def test_where_nothing_is_right_the_gold_is_a_start(bandit: Path, tmp_path: Path) -> None:
     chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 1}}
     run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
-    assert train(run).state == "succeeded"
+    assert train(with_gold(run, NEVER)).state == "succeeded"
+    told = json.loads((run.path / "stages" / "offline.json").read_bytes())["numbers"]
+    assert (told["mean_reward"], told["trained_completions"]) == (0.0, len(EASY))
+    assert learned(run)
+
+
+def test_a_run_that_was_asked_to_stop_goes_on_as_if_nothing_had_happened(
+    bandit: Path, tmp_path: Path
+) -> None:
+    rarely = SETTINGS | {"checkpoint_every": 100}
+    unbroken = make_run(tmp_path / "unbroken", bandit, recipe=RECIPE, max_steps=8, **rarely)
+    assert train(unbroken).state == "succeeded"
+    broken = make_run(tmp_path / "broken", bandit, recipe=RECIPE, max_steps=8, **rarely)
+    offline_steps = sum(row["stage"] == "offline" for row in unbroken.metrics())
+    with trainer(broken) as process:
+        wanted = offline_steps + 2
+        wait_until(process, lambda: len(broken.metrics()) >= wanted, "grpo's second step")
+        process.terminate()
+        assert process.wait(timeout=240) == 0
+    stopped = broken.status()
+    assert stopped is not None
+    assert stopped.state == "cancelled"
+    assert broken.checkpoints()[-1] == stopped.step == len(broken.metrics())
+    assert offline_steps < stopped.step < len(unbroken.metrics())
+    assert train(broken).state == "succeeded"
+    assert numbers(broken) == numbers(unbroken)
+    ends = [run.checkpoints_path / f"step_{len(unbroken.metrics())}" for run in (unbroken, broken)]
+    assert weights_sha256(ends[0]) == weights_sha256(ends[1])
 
 
 def test_a_run_starts_from_another_ones_checkpoint(bandit: Path, tmp_path: Path) -> None:

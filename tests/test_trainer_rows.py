@@ -15,8 +15,10 @@ from service.text2sql.prompt import DEFAULT
 from tests.fixtures_trainer import write_pets
 from trainer.context import Context, Policy
 from trainer.dataset import Messages
+from trainer.errors import TrainingRowsChanged
+from trainer.files import COPIES, GOLDS
 from trainer.stopping import Stopper
-from trainer.training_rows import GOLDS, training_rows
+from trainer.training_rows import training_rows
 from trainer.verifier_thread import VerifierThread
 
 ROWS = [
@@ -45,7 +47,9 @@ def context(folder: Path, questions: Path, **spec: Any) -> Iterator[Context]:
         data_dirs=[folder],
     )
     policy = Policy(base_model="m", base_model_path=folder, template=str(DEFAULT))
-    with VerifierThread(request.data_dirs, workers=1, limits=Limits()) as verifier:
+    with VerifierThread(
+        request.data_dirs, workers=1, limits=Limits(), copies_path=run.path / COPIES
+    ) as verifier:
         yield Context(run, request, verifier, Stopper(), policy, 0)
 
 
@@ -84,6 +88,36 @@ def test_a_later_session_takes_the_golds_as_they_were(tmp_path: Path, questions:
         again = training_rows(given, "grpo", length, 1000)
     assert (again.rows, again.dropped) == (first.rows, first.dropped)
     assert kept.stat().st_mtime_ns == written
+
+
+def test_a_question_that_failed_once_stays_out_for_the_whole_run(
+    tmp_path: Path, questions: Path
+) -> None:
+    every = json.loads(questions.read_bytes())
+    questions.write_text(json.dumps(every[1:]))  # As where the first one's gold could not be run.
+    with context(tmp_path, questions) as given:
+        first = training_rows(given, "grpo", length, 1000)
+    rows = [row | {"question_id": n} for n, row in enumerate(every[1:])]
+    questions.write_text(json.dumps([every[0] | {"question_id": 7}, *rows]))
+    with context(tmp_path, questions) as given:
+        again = training_rows(given, "grpo", length, 1000)
+        other = training_rows(given, "offline", length, 1000)
+    assert [row.question_id for row in again.rows] == [row.question_id for row in first.rows]
+    assert [row.question_id for row in other.rows] == ["7", "0"]
+
+
+@pytest.mark.parametrize("change", [{"SQL": "SELECT id FROM pets"}, {"question": "Who else?"}])
+def test_a_run_whose_questions_have_changed_refuses_to_go_on(
+    tmp_path: Path, questions: Path, change: dict[str, str]
+) -> None:
+    with context(tmp_path, questions) as given:
+        training_rows(given, "grpo", length, 1000)
+    questions.write_text(json.dumps([ROWS[0] | change, *ROWS[1:]]))
+    with (
+        context(tmp_path, questions) as given,
+        pytest.raises(TrainingRowsChanged, match=r"as they were: 0 \(grpo/rows.json\)"),
+    ):
+        training_rows(given, "grpo", length, 1000)
 
 
 def test_pass_rates_of_the_offline_stage_choose_the_rows_of_grpo(

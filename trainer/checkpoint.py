@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import RunDir, RunStatus
 
 _UNWANTED = ("training_args.bin", "README.md")
 """The settings as a pickle, which nothing here reads and which runs code when it is loaded; and
@@ -24,7 +24,8 @@ class CheckpointKeeper:
     """Turns what was written under a temporary name into a checkpoint.
 
     Steps are counted from the stage's beginning; checkpoints are numbered through all stages, so
-    `offset` is what earlier stages did. Only the newest `keep` of the stage stay, if that is given.
+    `offset` is what earlier stages did. Only the newest `keep` of the stage stay, if that is given:
+    those of earlier stages are not touched, nor is the one that status.json calls the best.
     """
 
     def __init__(
@@ -61,8 +62,11 @@ class CheckpointKeeper:
     def _prune(self) -> None:
         if self._keep is None:
             return
+        best = (self._run.status() or RunStatus()).best_checkpoint
         ours = sorted(n for n in self._run.checkpoints() if n > self._offset)
         for number in ours[: -self._keep]:
+            if number == best:
+                continue
             old = self._run.checkpoints_path / f"step_{number}"
             # Under another name first: a checkpoint is complete or absent, also while it goes.
             gone = old.rename(partial_path(self._run) / f"gone_{number}")

@@ -2,6 +2,7 @@
 
     RunFailed
       NoTrainingRows       no_training_rows      every question was left out
+      TrainingRowsChanged  training_rows_changed a resumed run's questions are gone or others
       DevLeaksIntoTrain    dev_leaks_into_train  dev measures what was trained on
       TrainingDiverged     training_diverged     loss or gradient is no number any more
       IntegrationMissing   integration_missing   MLflow, TensorBoard or W&B is not installed
@@ -29,6 +30,12 @@ class NoTrainingRows(RunFailed):
     """No question of the training data can be used; the message counts the reasons."""
 
     code = "no_training_rows"
+
+
+class TrainingRowsChanged(RunFailed):
+    """A resumed run cannot go on in the same order: questions are gone, or are others by now."""
+
+    code = "training_rows_changed"
 
 
 class DevLeaksIntoTrain(RunFailed):

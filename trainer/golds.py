@@ -7,7 +7,6 @@ stage, trains on the same questions even where a gold is near a time limit.
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +17,10 @@ from typing import Any
 from service.audit.duplicates import duplicates
 from service.errors import DatabaseUnusable
 from service.sandbox.examining import Examined, examine
+from service.text2sql.evaluation.whole_file import write_whole
 from service.text2sql.questions import Question
 from service.text2sql.types import VerifyReport, VerifyTask
+from trainer.scale.ranks import is_main
 from trainer.verifier_thread import VerifierThread
 
 _BY_STATUS = {"timeout": "gold_timeout", "infra_error": "infra_error"}
@@ -51,7 +52,8 @@ def sound_questions(
 
     The first of equal questions stays where their golds return the same (the others are
     `duplicate_question`), none where they do not (`contradicting_question`). `kept` is the file
-    of earlier results. Raises UnknownDatabase, DatabaseUnusable, NoFreeWorker, OSError.
+    of earlier results; rank 0 writes it. Raises UnknownDatabase, DatabaseUnusable, NoFreeWorker,
+    InvalidRequest where it cannot be written.
     """
     golds = _look(questions, verifier, kept)
     dropped.update(gold.fault for gold in golds if gold.fault)
@@ -95,7 +97,7 @@ def _look(questions: Sequence[Question], verifier: VerifierThread, kept: Path | 
     new = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
     found = dict(zip(new, _run(list(new.values()), verifier), strict=True))
     lasting = {key: gold for key, gold in found.items() if gold.fault != "infra_error"}
-    if kept and lasting:
+    if kept and lasting and is_main():
         _write(kept, known | lasting)
     every = known | found
     return [every[key] for key in keys]
@@ -162,9 +164,4 @@ def _read(kept: Path | None) -> dict[str, Gold]:
 
 
 def _write(kept: Path, golds: dict[str, Gold]) -> None:
-    unfinished = kept.with_suffix(".partial")
-    with unfinished.open("w") as file:
-        json.dump({key: asdict(gold) for key, gold in golds.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(kept)
+    write_whole(kept, json.dumps({key: asdict(gold) for key, gold in golds.items()}).encode())

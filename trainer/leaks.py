@@ -11,18 +11,30 @@ from trainer.verifier_thread import VerifierThread
 
 
 def refuse_leaks(
-    train: Sequence[Question], dev: Sequence[Question], verifier: VerifierThread
+    train: Sequence[Question],
+    dev: Sequence[Question],
+    verifier: VerifierThread,
+    *,
+    same_databases: bool = False,
 ) -> None:
-    """Raise DevLeaksIntoTrain, which names what is shared; reads every database once."""
-    if found := describe(verifier.run(_look(train, dev, verifier))):
+    """Raise DevLeaksIntoTrain, which names what is shared; reads every database once.
+
+    With `same_databases` both sides are known to ask about the same ones: only a question on both
+    is a leak then.
+    """
+    train_side, dev_side = verifier.run(_look(train, dev, verifier))
+    if found := describe(find_leaks(train_side, dev_side, same_databases=same_databases)):
         raise DevLeaksIntoTrain(found, param="dev_data")
 
 
 async def _look(
     train: Sequence[Question], dev: Sequence[Question], verifier: VerifierThread
-) -> Leaks:
-    sides = []
-    for name, questions in (("train", train), ("dev", dev)):
-        subject = Subject(name, questions, verifier.registry)
-        sides.append(await side(verifier.executor, subject, await hashes(subject)))
-    return find_leaks(*sides)
+) -> tuple[Side, Side]:
+    mine, theirs = (
+        Subject(name, questions, verifier.registry)
+        for name, questions in (("train", train), ("dev", dev))
+    )
+    return (
+        await side(verifier.executor, mine, await hashes(mine)),
+        await side(verifier.executor, theirs, await hashes(theirs)),
+    )

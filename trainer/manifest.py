@@ -3,6 +3,7 @@
 from trainer.checkpoint import CheckpointKeeper, weights_sha256
 from trainer.context import Context
 from trainer.dataset import Prepared
+from trainer.versions import versions
 
 
 def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
@@ -18,6 +19,7 @@ def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
         "prompt_templates": dict(data.templates),
         "verifier_version": context.verifier.version,
         "seed": request.spec.seed,
+        "packages": versions(),
     }
     keep = context.settings.keep_checkpoints
     return CheckpointKeeper(context.run, about, offset=context.steps, keep=keep)

@@ -35,7 +35,7 @@ def read_all(request: RunRequest, verifier: VerifierThread) -> Questions:
     train = read_train(request)
     dev = read_dev(request)
     if dev:
-        refuse_leaks(train, dev, verifier)
+        refuse_leaks(train, dev, verifier, same_databases=request.same_databases)
     dropped: Counter[str] = Counter()
     spec = request.spec
     chosen = choose(train, spec.hyperparameters.data, spec.seed, dropped)

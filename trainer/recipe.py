@@ -1,6 +1,5 @@
 """The stages of a run, one after the other; those that have ended are not done again."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +7,14 @@ from pathlib import Path
 from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest, Stage
+from service.text2sql.evaluation.whole_file import write_whole
 from trainer.context import Context, Policy, StageResult
+from trainer.files import COPIES
 from trainer.questions import read_all
 from trainer.scale.ranks import barrier, is_main, world_size
 from trainer.stopping import Stopper, StopRequested
 from trainer.verifier_thread import VerifierThread
 
-COPIES = "copies"
-"""In the run's folder: altered copies of the databases, made when `reward_copies` asks for them."""
 RunStage = Callable[[Context], StageResult]
 
 
@@ -120,10 +119,4 @@ def _stage(stage: Stage) -> RunStage:
 
 
 def _write(path: Path, result: StageResult) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    with unfinished.open("w") as file:
-        file.write(result.model_dump_json(indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
+    write_whole(path, result.model_dump_json(indent=1).encode())

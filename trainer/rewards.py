@@ -30,7 +30,8 @@ class ExecutionReward:
     Range {0, 1}: a query that runs but is wrong earns nothing, since partial credit is what a
     policy learns to collect first. With `copies` a match must also hold on so many altered copies
     of the database, or it earns 0: a match by chance is no skill. None (the gold or the sandbox
-    failed) makes TRL leave the sample out: out of the group's mean and deviation, with advantage 0.
+    failed, or not all copies were tried) makes TRL leave the sample out: out of the group's mean
+    and deviation, with advantage 0.
     """
 
     __name__ = "execution"

@@ -29,12 +29,15 @@ class Leaks:
     """The question in train, and the one in dev."""
 
 
-def find_leaks(train: Side, dev: Side) -> Leaks:
+def find_leaks(train: Side, dev: Side, *, same_databases: bool = False) -> Leaks:
     """Databases of one name, one content or one set of columns; and questions asked on both sides.
 
     A question counts where its wording is the same or near-identical and its database is a version
-    of the other's: that one database's question is asked of another one too is no leak.
+    of the other's: that one database's question is asked of another one too is no leak. With
+    `same_databases` databases are not compared, and the questions of shared ones are.
     """
+    if same_databases:
+        return Leaks({}, list(_questions(train, dev, shared={})))
     shared = {db_id: how for db_id, how in shared_databases(train, dev).items() if how}
     return Leaks(dict(sorted(shared.items())), list(_questions(train, dev, shared)))
 

@@ -343,6 +343,9 @@ class RunRequest(StrictModel):
     """What text2sql.questions.read_questions takes: a file, or a folder with a `train` split."""
     dev_data_path: Path | None = None
     """The same for choosing and measuring, a folder with a `dev` split; never trained on."""
+    same_databases: bool = False
+    """Train and dev ask different questions about the same databases, and whoever reads the result
+    is told so. Only the demonstration says it, which may have one database alone; no job can."""
     other_models: dict[str, Path] = {}
     """Folders of `select.base_models`, by name."""
     parent_adapter_path: Path | None = None

@@ -7,10 +7,11 @@ is split: by database, or by question where there is only one database.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.errors import InvalidRequest
+from service.text2sql.evaluation.whole_file import write_whole
 from service.text2sql.questions import Question, read_questions
 
 _TRAIN = ("train/train.json", "train.json", "train_spider.json")
@@ -28,6 +29,8 @@ class Split:
     said: str
     folders: tuple[Path, ...]
     """Where the databases are."""
+    same_databases: bool = False
+    """Both sides ask about the one database that there is."""
 
 
 def split_data(given: Path, dev_questions: int, databases: Path | None = None) -> Split:
@@ -47,14 +50,12 @@ def split_data(given: Path, dev_questions: int, databases: Path | None = None) -
             f"{given}: {len(split.train)} questions to train on and "
             f"{len(dev_part)} to measure on, at least one of each is needed"
         )
-    return Split(split.train, dev_part, split.said, split.folders)
+    return replace(split, dev=dev_part)
 
 
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
     """In BIRD's format, whole or not at all."""
-    part = path.with_suffix(".partial")
-    part.write_text(json.dumps(_rows(questions), indent=1))
-    part.replace(path)
+    write_whole(path, json.dumps(_rows(questions), indent=1).encode())
 
 
 def digest(questions: Sequence[Question]) -> str:
@@ -109,7 +110,8 @@ def _two_files(train: Path, dev: Path) -> Split:
 
 def _one_file(path: Path, databases: Path) -> Split:
     questions = read_questions(path)
-    if _count(questions) == 1:
+    alone = _count(questions) == 1
+    if alone:
         dev = _of_each_level(questions)
         said = (
             f"other questions about the one database that was trained on ({questions[0].db_id}): "
@@ -120,7 +122,7 @@ def _one_file(path: Path, databases: Path) -> Split:
         said = f"{_count(dev)} databases that were never trained on"
     taken = {(q.question_id, q.question) for q in dev}
     train = [q for q in questions if (q.question_id, q.question) not in taken]
-    return Split(train, dev, said, (databases,))
+    return Split(train, dev, said, (databases,), same_databases=alone)
 
 
 def _by_database(questions: Sequence[Question]) -> list[Question]:

@@ -37,6 +37,7 @@ def demo_run(output: Path, split: Split, model: Path, seed: int) -> RunDir:
         dev_data_path=dev,
         values_path=output / "values",
         data_dirs=list(split.folders),
+        same_databases=split.same_databases,
     )
     if run.exists() and not _is_same(run, request):
         raise InvalidRequest(

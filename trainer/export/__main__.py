@@ -50,6 +50,8 @@ def _export(given: argparse.Namespace, about: About) -> None:
         canaries=given.canaries,
         tokenizer=not given.no_tokenizer,
     )
+    if start := source.start_was_best:
+        sys.stderr.write(f"export: warning: on dev no checkpoint did better than {start}\n")
     sys.stderr.write(f"export: checkpoint {source.number} is in {given.out}\n")
 
 
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run_dir", type=Path, help="a run's folder, or that of one of its checkpoints")
     add("--out", type=Path, required=True, help="must not exist")
-    add("--checkpoint", type=int, help="its number; default: the best, or the newest")
+    add("--checkpoint", type=int, help="its number; default: the best on dev, or the newest")
     add("--merged", action="store_true", help="whole weights in the place of an adapter")
     add("--dtype", choices=["bf16", "fp32"], default="bf16", help="of the adapter's weights")
     add("--canaries", type=int, choices=range(33), default=8, metavar="0..32")

@@ -1,13 +1,13 @@
 """Sections of the card on training: the data with what was left out, and every stage's settings."""
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from service.jobs.spec import Hyperparameters
+from service.text2sql.layouts import Split
 from trainer.export.about import About
 from trainer.export.card_text import code, table
+from trainer.export.data import data_path, file_hashes
 from trainer.export.source import Source
 from trainer.report.cost import costs, machine_hours
 from trainer.report.facts import Facts
@@ -19,8 +19,13 @@ Settings = dict[str, Any]
 def data_section(source: Source, about: About) -> str:
     """Files with their hashes, questions used, questions left out by reason, licences."""
     request = source.facts.request
-    paths = {"train": request.train_data_path, "dev": request.dev_data_path}
-    rows = [[name, code(path.name), code(_sha256(path))] for name, path in paths.items() if path]
+    splits: tuple[Split, Split] = ("train", "dev")
+    rows = [
+        [split, code(name), code(digest)]
+        for split in splits
+        if (path := data_path(request, split))
+        for name, digest in file_hashes(path, split)
+    ]
     told = [table(["split", "file", "SHA-256"], rows), _used(source.facts)]
     told.append(f"Licence of the training data: {about.data_license or 'not told'}.")
     told.append(
@@ -80,11 +85,3 @@ def _used(facts: Facts) -> str:
     used = f"{rows[-1].get('rows')} questions were trained on" if rows else "Not told"
     out = ", ".join(f"{code(reason)} {count}" for reason, count in left_out(facts).items())
     return f"{used}; left out: {out or 'none'}."
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "the file is gone"

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from service.errors import VeriSQLError
 from service.pages.texts import one_line
-from service.text2sql.questions import read_questions
 from trainer.export.about import About
 from trainer.export.base import PublicBase
+from trainer.export.data import questions_of
 from trainer.export.source import Source
 from trainer.report.measured import Measured, Paired, differences, metric, policies
+from trainer.versions import versions
 
-_PACKAGES = ("torch", "transformers", "peft", "trl")
 _LIMITS = (
     "It writes SQLite, one query an answer, for the prompt named above; with another prompt the "
     "numbers do not hold.",
@@ -46,6 +45,7 @@ def numbers_section(source: Source) -> str:
         f"## Numbers\n\nExecution accuracy ({code(metric(numbers))}, greedy, one "
         f"generation){_on(source)}; Wilson's 95 % intervals.\n\n"
         + table(["policy", "accuracy", "95 % interval", "right of judged"], map(_policy, found))
+        + _not_better(source)
     )
     pairs = differences(numbers)
     if not pairs:
@@ -54,6 +54,11 @@ def numbers_section(source: Source) -> str:
         f"{told}\n\nThe same questions, paired: Newcombe's interval, McNemar's exact p.\n\n"
         + table(["from", "to", "points", "95 % interval", "won, lost", "p"], map(_pair, pairs))
     )
+
+
+def _not_better(source: Source) -> str:
+    start = source.start_was_best
+    return f"\n\n**On dev no checkpoint did better than {code(start)}.**" if start else ""
 
 
 def limits_section(about: About) -> str:
@@ -71,7 +76,8 @@ def origin_section(source: Source, base: PublicBase, hashes: Mapping[str, str]) 
         "checkpoint": source.number,
         "seed": source.facts.request.spec.seed,
         "verifier": source.manifest.get("verifier_version"),
-        "packages at export": ", ".join(_versions()),
+        "packages in training": _packages(source.manifest.get("packages")),
+        "packages at export": _packages(versions()),
         **{f"SHA-256 of {name}": digest for name, digest in hashes.items()},
     }
     rows = ([name, code(value)] for name, value in told.items() if value is not None)
@@ -97,10 +103,8 @@ def _on(source: Source) -> str:
         return ""
     told = f" on {code(request.dev_data_path.name)}"
     try:
-        dev, train = (
-            {question.db_id for question in read_questions(path)}
-            for path in (request.dev_data_path, request.train_data_path)
-        )
+        dev = {question.db_id for question in questions_of(request, "dev")}
+        train = {question.db_id for question in questions_of(request, "train")}
     except (OSError, VeriSQLError):
         return told
     if not dev & train:
@@ -128,12 +132,9 @@ def _pair(found: Paired) -> list[str]:
     ]
 
 
-def _versions() -> Iterable[str]:
-    for name in _PACKAGES:
-        try:
-            yield f"{name} {version(name)}"
-        except PackageNotFoundError:
-            continue
+def _packages(told: object) -> str | None:
+    """None of a checkpoint that does not say."""
+    return ", ".join(f"{k} {v}" for k, v in told.items()) if isinstance(told, dict) else None
 
 
 _ADAPTER = """\

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from service.errors import DatabaseUnusable, UnknownDatabase
 from service.jobs.spec import RunRequest
+from service.text2sql.layouts import Split
 from service.text2sql.prompt import Template, build_prompt
-from service.text2sql.questions import Question, read_questions
+from service.text2sql.questions import Question
 from service.text2sql.schema import Schema, read_schema
 from trainer.dataset import CountTokens, Messages
 from trainer.errors import ExportRefused
+from trainer.export.data import questions_of
 from trainer.verifier_thread import VerifierThread
 
 
@@ -21,8 +23,9 @@ def run_prompts(
     One that is longer than the run allowed is left out. Raises ExportRefused if none is left, for
     instance since the databases are elsewhere by now.
     """
+    split: Split = "dev" if request.dev_data_path else "train"
     path = request.dev_data_path or request.train_data_path
-    asked = _spread(_questions(path), wanted)
+    asked = _spread(_questions(request, split, path), wanted)
     found: list[Messages] = []
     with VerifierThread(request.data_dirs, workers=1, limits=request.limits) as verifier:
         for question in asked:
@@ -41,14 +44,14 @@ def run_prompts(
     return found
 
 
-def _questions(path: Path) -> list[Question]:
-    if not path.is_file():
+def _questions(request: RunRequest, split: Split, path: Path) -> list[Question]:
+    if not path.exists():
         raise ExportRefused(
             f"{path.name}, the run's questions, is gone; ask for 0 canaries to export without "
             "canary.json",
             param="canaries",
         )
-    return read_questions(path)
+    return questions_of(request, split)
 
 
 def _spread(questions: Sequence[Question], wanted: int) -> list[Question]:

@@ -27,6 +27,11 @@ class Source:
         return (self.checkpoint / "adapter_config.json").is_file()
 
     @property
+    def start_was_best(self) -> str | None:
+        """`base` or `parent` where evaluate found no checkpoint better than where the run began."""
+        return start_was_best(self.facts)
+
+    @property
     def template(self) -> str:
         """Of the prompts that the policy was trained with."""
         named = [found["policy"].get("template") for found in self._ended()]
@@ -41,7 +46,9 @@ def find_source(folder: Path, checkpoint: int | None = None) -> Source:
     """From a run's folder, or from that of one of its checkpoints.
 
     Without a number it is the run's best checkpoint, if one was chosen, else the newest. Raises
-    ExportRefused for a number or a run without one, InvalidRequest for a folder without job.json.
+    ExportRefused for a number or a run without one, and where no number is given and nothing that
+    was trained did better on dev than what the run began with; InvalidRequest for a folder without
+    job.json.
     """
     folder = folder.resolve()
     if folder.parent.name == "checkpoints" and folder.name.startswith("step_"):
@@ -59,7 +66,22 @@ def find_source(folder: Path, checkpoint: int | None = None) -> Source:
     return Source(facts, number, run.checkpoints_path / f"step_{number}")
 
 
+def start_was_best(facts: Facts) -> str | None:
+    """`base` or `parent` where evaluate found no checkpoint better than where the run began."""
+    numbers = facts.numbers("evaluate")
+    if "best" not in numbers or numbers.get("best_checkpoint") is not None:
+        return None
+    return str(numbers["best"])
+
+
 def _chosen(facts: Facts, known: list[int]) -> int | None:
+    if (start := start_was_best(facts)) and known:
+        there = ", ".join(map(str, known))
+        raise ExportRefused(
+            f"on dev no checkpoint did better than {start}: say which one to export all the same, "
+            f"with --checkpoint; there are: {there}",
+            param="checkpoint",
+        )
     best = facts.status.best_checkpoint
     ended = [found.get("policy") for found in facts.stages.values()]
     told = [policy.get("checkpoint") for policy in ended if isinstance(policy, dict)]

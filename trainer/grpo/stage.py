@@ -35,7 +35,8 @@ def run_grpo(context: Context) -> StageResult:
     """Train from the newest checkpoint of this stage, or from its start, to its end.
 
     Raises StopRequested after a stop, with a checkpoint of the last whole step. Raises
-    ModelUnavailable, InvalidRequest, SettingsError, NoTrainingRows, TrainingDiverged.
+    ModelUnavailable, InvalidRequest, SettingsError, NoTrainingRows, TrainingRowsChanged,
+    TrainingDiverged.
     """
     last = context.steps + context.request.spec.max_steps
     newest = max(context.run.checkpoints(), default=0)
@@ -54,17 +55,19 @@ def _build(context: Context) -> Grpo:
     chosen, base = context.settings, context.policy.base_model_path
     tokenizer = load_tokenizer(base)
     limit = prompt_limit(load_config(base), chosen)
-    data = training_rows(context, "grpo", token_counter(tokenizer), limit)
-    batching = _batching(context, data)
-    report_data(context, data, asdict(batching))
-    reward = ExecutionReward(context.verifier.verify, copies=chosen.reward_copies)
-    # First the processes find each other: under fsdp2 only one of a node then reads the weights.
+    # First the processes find each other: only one of them then looks at the golds, and under fsdp2
+    # only one of a node reads the weights.
     args = grpo_config(
         context.request.spec,
-        batching,
+        _batching(context, limit),
         partial_path(context.run),
         **reporting(context.run, context.request, "grpo"),
     )
+    data = training_rows(context, "grpo", token_counter(tokenizer), limit)
+    batching = _batching(context, data.longest_prompt)
+    args.gradient_checkpointing = batching.checkpoint_activations  # All that the rows decide.
+    report_data(context, data, asdict(batching))
+    reward = ExecutionReward(context.verifier.verify, copies=chosen.reward_copies)
     model, config = load_policy(base, context.adapter_path, lora_config(chosen))
     describe = describe_grpo(reward, chosen.group_size)
     return Grpo(
@@ -88,12 +91,12 @@ def _refill(context: Context, data: Prepared) -> Refill | None:
     return Refill([_columns(row) for row in data.rows], stream, context.settings.refills)
 
 
-def _batching(context: Context, data: Prepared) -> Batching:
+def _batching(context: Context, longest_prompt: int) -> Batching:
     chosen = context.settings
     return plan(
         chosen.prompts_per_step // context.request.spec.resources.processes,
         chosen.group_size,
-        data.longest_prompt + chosen.group_size * chosen.max_completion_tokens,
+        longest_prompt + chosen.group_size * chosen.max_completion_tokens,
         shape_of(load_config(context.policy.base_model_path)),
         context.request.spec.resources.memory_gb * 2**30,
         on_cpu=not torch.cuda.is_available(),

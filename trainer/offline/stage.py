@@ -12,6 +12,7 @@ from service.jobs.rundir import RunStatus
 from service.text2sql.prompt import Template
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared
+from trainer.files import CANDIDATES
 from trainer.model import (
     load_config,
     load_policy,
@@ -28,7 +29,6 @@ from trainer.sampling import Sampler, stop_tokens
 from trainer.stopping import StopRequested
 from trainer.training_rows import report_data, training_rows
 
-CANDIDATES = "candidates.jsonl"
 _LOG = logging.getLogger("trainer")
 
 

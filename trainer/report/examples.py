@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.errors import VeriSQLError
-from service.pages.document import safe
-from service.pages.texts import cut
 from service.text2sql.questions import Question, read_questions
+from trainer.report.before_after import before_after_section
+from trainer.report.completions import completion, example
 from trainer.report.cost import number
 from trainer.report.facts import Facts, Row
 
-_SHOWN, _COMPLETIONS, _LONGEST = 6, 3, 1500
+_SHOWN, _COMPLETIONS = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Twice:
 
 
 def examples_section(facts: Facts) -> str:
-    """Nothing without rollouts."""
+    """Answers to dev before and after where there are both, else rollouts; nothing without any."""
+    if answers := before_after_section(facts):
+        return answers
     found = chosen(facts.rollouts)
     if not found:
         return ""
@@ -69,7 +71,7 @@ def chosen(rollouts: Iterable[Row]) -> list[Twice]:
 
 def _questions(facts: Facts) -> dict[tuple[str, str], Question]:
     try:
-        found = read_questions(facts.request.train_data_path)
+        found = read_questions(facts.request.train_data_path, need_gold=False)
     except (OSError, VeriSQLError):
         return {}  # Moved or changed since: the completions are shown without their question.
     return {(one.db_id, one.question_id): one for one in found}
@@ -78,13 +80,7 @@ def _questions(facts: Facts) -> dict[tuple[str, str], Question]:
 def _example(one: Twice, asked: Question | None) -> str:
     db_id, number_ = one.key
     told = asked.question if asked else f"question {number_}"
-    hint = f"<p class='soft'>{_short(asked.evidence)}</p>" if asked and asked.evidence else ""
-    gold = f"<p class='soft'>gold</p><code>{_short(asked.gold_sql)}</code>" if asked else ""
-    return (
-        f"<details open class='example'><summary>{_short(told)} <span class='soft'>"
-        f"{safe(db_id)}</span></summary>{hint}{gold}<div class='pair'>"
-        f"{_group('early', one.early)}{_group('late', one.late)}</div></details>"
-    )
+    return example(db_id, told, asked, _group("early", one.early), _group("late", one.late))
 
 
 def _group(name: str, group: Group) -> str:
@@ -97,15 +93,5 @@ def _group(name: str, group: Group) -> str:
     rest = f"<p class='soft'>and {more} other completions</p>" if more else ""
     return (
         f"<div><h3>{name}: step {group.step}, reward {group.reward:.2f} of {len(group.rows)}</h3>"
-        f"{''.join(_completion(*key, count) for key, count in listed)}{rest}</div>"
+        f"{''.join(completion(*key, count) for key, count in listed)}{rest}</div>"
     )
-
-
-def _completion(text: str, status: str, message: object, count: int) -> str:
-    times = f" ({count} times)" if count > 1 else ""
-    why = f": {_short(str(message))}" if message else ""
-    return f"<p class='soft'>{safe(status)}{times}{why}</p><code>{_short(text)}</code>"
-
-
-def _short(text: str) -> str:
-    return safe(cut(text, _LONGEST))

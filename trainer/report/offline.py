@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from service.pages.bars import Bar, bars
 from service.pages.document import numbers as boxes
 from service.pages.document import safe
+from trainer.files import CANDIDATES
 from trainer.report.facts import Facts, Row, read_lines, rows_of
 from trainer.report.tables import table
 
@@ -25,7 +26,7 @@ _NONE, _ALL = "none right", "all right"
 
 def offline_section(facts: Facts) -> str:
     """Nothing where the stage has not begun."""
-    path = facts.path / "stages" / "offline" / "candidates.jsonl"
+    path = facts.path / "stages" / "offline" / CANDIDATES
     rates, templates, statuses = _read(read_lines(path))
     told = facts.numbers("offline")
     if not rates and not told:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.jobs.spec import RunRequest
 from service.pages.document import safe
 from service.text2sql.evaluation.charts import ShareBar, share_bars
 from trainer.report.cost import costs, machine_hours
@@ -19,7 +20,7 @@ def run_section(facts: Facts) -> str:
         "base model": spec.base_model,
         "prompt": _template(facts),
         "training data": facts.request.train_data_path.name,
-        "dev data": facts.request.dev_data_path and facts.request.dev_data_path.name,
+        "dev data": _dev(facts.request),
         "questions trained on": _rows(facts),
         "left out": _listed(left_out(facts)) or "none",
         "resources": _listed(spec.resources.model_dump()),
@@ -77,6 +78,13 @@ def left_out(facts: Facts) -> dict[str, Any]:
     """Questions by the reason why they were not trained on, as the newest event tells it."""
     found = _newest(facts, "data_dropped").get("dropped")
     return found if isinstance(found, dict) else {}
+
+
+def _dev(request: RunRequest) -> str | None:
+    if request.dev_data_path is None:
+        return None
+    same = ", other questions about the databases that were trained on: nothing is said of others"
+    return request.dev_data_path.name + (same if request.same_databases else "")
 
 
 def _rows(facts: Facts) -> object:

@@ -5,6 +5,7 @@ none, in the same order, after accelerate has set up the process group.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +56,20 @@ def any_rank(flag: bool) -> bool:
 def from_main(value: T) -> T:
     """What rank 0 has."""
     return gather([value])[0]
+
+
+def main_first(work: Callable[[], T]) -> T:
+    """Rank 0 does it, then all others, who find the files that it left; each gets its own result.
+
+    Where rank 0 fails the others are not held up.
+    """
+    if not is_main():
+        barrier()
+        return work()
+    try:
+        return work()
+    finally:
+        barrier()
 
 
 class SilentRun(RunDir):

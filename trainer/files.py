@@ -1,0 +1,10 @@
+"""Names of what a run's folder holds beside what service/jobs/rundir.py writes."""
+
+GOLDS = "golds.json"
+"""What the golds have shown, so that every session trains on the same rows."""
+COPIES = "copies"
+"""Altered copies of the databases, made when `reward_copies` asks for them."""
+ROWS = "rows.json"
+"""In a stage's folder: the rows that its first session settled on (kept_rows.py)."""
+CANDIDATES = "candidates.jsonl"
+"""In the folder of the stage `offline`: every candidate with its verdict."""
