@@ -32,12 +32,19 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "a-token-that-only-these-tests-know-0123456789"
 PORT = 8265
 URL = f"http://127.0.0.1:{PORT}"
-_START_S = 240
+_START_S = 900
+_PATIENT = {
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "900",
+    "RAY_agent_register_timeout_ms": "900000",
+    "RAY_worker_register_timeout_seconds": "900",
+    "RAY_health_check_failure_threshold": "100",
+}
+"""Of a machine that does other things too."""
 _QUIET = ["--disable-usage-stats", "--node-ip-address=127.0.0.1", "--object-store-memory=80000000"]
 
 
 class RayCluster:
-    """A head, which may die and come back; each life is a cluster that knows nothing of the last."""
+    """A head that may die and come back; each life is a cluster that knows nothing of the last."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -54,23 +61,22 @@ class RayCluster:
         self._lives += 1
         relay = [sys.executable, str(ROOT / "tests/ray_relay.py"), str(self.socket), str(PORT)]
         self._spawn(["unshare", "-n", *relay])
-        self._until(self.socket.exists, "the relay")
+        self._until(self.socket.exists)
         folder = f"--temp-dir={self._folder / f'ray{self._lives}'}"
         self._ray("--head", "--port=6379", f"--dashboard-port={PORT}", folder)
-        self._until(self._answers, "Ray's dashboard")
+        self._until(self._takes_jobs)
 
     def add_node(self) -> None:
         """A second node, on this same machine."""
         self._ray("--address=127.0.0.1:6379")
 
     def die(self) -> None:
-        """SIGKILL to every process in the namespace, by id."""
-        while found := self.processes():
-            for process in found:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-            for started in self._started:
-                started.wait()
+        """SIGKILL to every process in the namespace."""
+        for started in self._started:
+            if started.stdin:
+                started.stdin.close()
+        for started in self._started:
+            started.wait()
         self._started.clear()
 
     def processes(self, *words: str) -> list[psutil.Process]:
@@ -87,9 +93,18 @@ class RayCluster:
         return RayJobs(URL, token=token, timeout_s=timeout_s, transport=transport)
 
     def _ray(self, *options: str) -> None:
-        ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", *_QUIET, *options]
+        start = [sys.executable, str(ROOT / "tests/ray_start.py"), "start", "--block"]
         room = ["--num-cpus=2", f"--memory={64 << 30}"]
-        self._spawn(["nsenter", f"--net=/proc/{self._started[0].pid}/ns/net", *ray, *room])
+        self._spawn(
+            [
+                "nsenter",
+                f"--net=/proc/{self._started[0].pid}/ns/net",
+                *start,
+                *_QUIET,
+                *options,
+                *room,
+            ]
+        )
 
     def _spawn(self, command: list[str]) -> None:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -97,26 +112,33 @@ class RayCluster:
         with (self._folder / "output").open("ab") as said:
             self._started.append(
                 subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=kept | ours
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=said,
+                    stderr=said,
+                    env=kept | ours | _PATIENT,
                 )
             )
 
-    def _answers(self) -> bool:
+    def _takes_jobs(self) -> bool:
+        """The dashboard answers before the agent is there that takes jobs from it."""
         with (
             suppress(httpx.HTTPError),
-            httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket))) as client,
+            httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=60) as client,
         ):
             headers = {"Authorization": f"Bearer {TOKEN}"}
-            return client.get(f"{URL}/api/jobs/none", headers=headers).status_code == 404
+            body = {"entrypoint": "true", "submission_id": "first"}
+            answer = client.post(f"{URL}/api/jobs/", json=body, headers=headers)
+            return answer.status_code == 200 or "already exists" in answer.text
         return False
 
-    def _until(self, holds: Callable[[], bool], what: str) -> None:
+    def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _START_S
         while not holds():
-            said = (self._folder / "output").read_text()
-            assert all(started.poll() is None for started in self._started), said
-            assert time.monotonic() < deadline, f"{what} does not answer: {said}"
-            time.sleep(0.2)
+            ended = any(started.poll() is not None for started in self._started)
+            if ended or time.monotonic() > deadline:
+                pytest.fail(f"Ray does not start: {(self._folder / 'output').read_text()[-5000:]}")
+            time.sleep(0.5)
 
 
 class RayPlace:
@@ -155,9 +177,7 @@ def ray_cluster() -> Iterator[RayCluster]:
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("no right to make a network namespace (unshare -n)")
     # A short path: Ray's sockets lie deep below it, and their names are bounded.
-    with tempfile.TemporaryDirectory(
-        prefix="ray", dir="/tmp", ignore_cleanup_errors=True
-    ) as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
         cluster = RayCluster(Path(folder))
         try:
             cluster.start()
