@@ -137,7 +137,7 @@ class RayCluster:
         while not holds():
             ended = any(started.poll() is not None for started in self._started)
             if ended or time.monotonic() > deadline:
-                pytest.fail(f"Ray does not start: {(self._folder / 'output').read_text()[-5000:]}")
+                pytest.fail(f"Ray does not start: {(self._folder / 'output').read_text()[-2000:]}")
             time.sleep(0.5)
 
 

@@ -1,7 +1,7 @@
 """`ray start` as a busy machine can bear it.
 
-Ray gives its daemon 30 s to start, and its dashboard starts a dozen processes of which these tests
-need the one that takes jobs.
+Ray gives its daemon 30 s to start, its dashboard starts a dozen processes of which these tests need
+the one that takes jobs, and nobody needs the server of Ray Client.
 """
 
 import sys
@@ -28,5 +28,6 @@ if __name__ == "__main__":
     slow = {"monotonic": lambda: time.monotonic() / _SLOWER}
     node.time = SimpleNamespace(**(vars(time) | slow))  # type: ignore[assignment]
     services.start_ray_process = _start_lean
+    node.Node.start_ray_client_server = lambda self: None  # type: ignore[method-assign]
     sys.argv[0] = "ray"
     main()
