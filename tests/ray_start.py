@@ -1,7 +1,7 @@
 """`ray start` as a busy machine can bear it.
 
 Ray gives its daemon 30 s to start, its dashboard starts a dozen processes of which these tests need
-the one that takes jobs, and nobody needs the server of Ray Client.
+the two that take jobs, and nobody needs the server of Ray Client.
 """
 
 import sys
@@ -20,8 +20,8 @@ _start_ray_process = services.start_ray_process
 
 
 def _start_lean(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:
-    jobs_only = ["--modules-to-load=JobHead"] if process_type == PROCESS_TYPE_DASHBOARD else []
-    return _start_ray_process([*command, *jobs_only], process_type, *rest, **more)
+    lean = ["--modules-to-load=JobHead,NodeHead"] if process_type == PROCESS_TYPE_DASHBOARD else []
+    return _start_ray_process([*command, *lean], process_type, *rest, **more)
 
 
 if __name__ == "__main__":
