@@ -36,8 +36,7 @@ from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
-from service.jobs.launchers.base import Launcher
-from service.jobs.launchers.local import LocalLauncher
+from service.jobs.launchers.make import launchers
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
@@ -164,18 +163,12 @@ async def _start_jobs(
     values = settings.index_path or settings.home_path
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
     validator = Validator(registry, settings.limits, settings.job_audit_s)
-    launchers = _launchers(settings)
-    supervisor = Supervisor(store, launchers, preparer, validator, settings)
+    placed = await stack.enter_async_context(launchers(settings))
+    supervisor = Supervisor(store, placed, preparer, validator, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
-    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(launchers))
+    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(placed))
     return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
-
-
-def _launchers(settings: Settings) -> dict[str, Launcher]:
-    """Where jobs may run, by name: what the settings say of a place makes it known."""
-    del settings  # Every service can start trainers beside itself.
-    return {"local": LocalLauncher()}
 
 
 async def _start_feedback(

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
@@ -180,6 +180,21 @@ class Settings(BaseSettings):
     keep_answers_days: Annotated[
         float, Field(gt=0, le=3650, description="Longest time that an answer is kept, days.")
     ] = 30.0
+    ray_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+            description="Dashboard of the Ray cluster for jobs with `launcher: ray`, e.g. "
+            "`http://ray-head:8265`.",
+        ),
+    ] = None
+    ray_token: Annotated[
+        SecretStr | None, Field(description="The cluster's token (`RAY_AUTH_MODE=token`).")
+    ] = None
+    ray_python: Annotated[
+        str,
+        Field(min_length=1, description="Python of the cluster's nodes, with VeriSQL installed."),
+    ] = "python"
     max_running_jobs: Annotated[
         int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
     ] = 1
@@ -216,6 +231,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
+        _check_ray(self.ray_url, self.ray_token)
         _ = self.policy, self.template
         return self
 
@@ -340,6 +356,19 @@ def _explain(error: Any) -> str:
         return str(error["msg"]).removeprefix("Value error, ")
     name = PREFIX + str(error["loc"][0]).upper()
     return f"{name}={error['input']!r}: {error['msg']}"
+
+
+def _check_ray(url: str | None, token: SecretStr | None) -> None:
+    if token is None:
+        return
+    if url is None:
+        raise ValueError(
+            "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not: set it to the address of the "
+            "cluster's dashboard, e.g. http://ray-head:8265"
+        )
+    said = token.get_secret_value()
+    if not (said.isascii() and said.isprintable() and said.strip()):
+        raise ValueError("VERISQL_RAY_TOKEN is empty or has characters that no HTTP header takes")
 
 
 def _absolute(field: str, path: Path) -> Path:

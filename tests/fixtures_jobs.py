@@ -11,8 +11,9 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service.errors import Unavailable
 from service.jobs.job import Job, NewJob, new_job_id
-from service.jobs.launchers.base import Launcher, Placement
+from service.jobs.launchers.base import Handle, Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
 from service.jobs.prepare import Preparer
 from service.jobs.resources import Resources
@@ -55,6 +56,18 @@ def placement(folder: Path) -> Placement:
     """A run in `folder`, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     return Placement("job_1", folder, Resources())
+
+
+async def submitted(launched: Launcher, run: Placement, patience_s: float = 150) -> Handle | None:
+    """Submit as the supervisor does: again after each Unavailable."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return await launched.submit(run)
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
 
 
 def starts(run_dir: Path) -> list[int]:

@@ -13,10 +13,10 @@ import pytest
 
 from service.jobs.launchers.base import Handle, Launcher, Placement, Probe
 from service.jobs.rundir import RunDir
-from tests.fixtures_jobs import starts
+from tests.fixtures_jobs import starts, submitted
 from tests.launcher_places import Place
 
-PLACES = ("local",)
+PLACES = ("local", "ray")
 T = TypeVar("T")
 
 
@@ -75,7 +75,7 @@ def test_a_run_goes_through_its_life_to_its_end(place: Place) -> None:
     run, seen = place.placement(), list[Probe]()
 
     async def act(launcher: Launcher) -> Probe:
-        handle = await launcher.submit(run)
+        handle = await submitted(launcher, run)
 
         async def look() -> Probe:
             seen.append(await launcher.poll(run, handle))
@@ -100,7 +100,7 @@ def test_exit_code_and_last_words_of_a_trainer_that_died_are_known(place: Place)
     run = place.placement()
 
     async def act(launcher: Launcher) -> tuple[Probe, str, str]:
-        handle = await launcher.submit(run)
+        handle = await submitted(launcher, run)
         probe = await until_exited(launcher, place, handle)
         whole = await launcher.logs(run, handle, max_bytes=10_000)
         return probe, whole, await launcher.logs(run, None, max_bytes=4)
@@ -116,9 +116,14 @@ def test_repeated_and_simultaneous_submits_start_one_trainer(place: Place) -> No
 
     async def act(launcher: Launcher) -> tuple[Handle | None, Handle | None]:
         async with place.launcher("heed", "wait") as other:
-            await asyncio.gather(*(one.submit(run) for one in (launcher, other, launcher, other)))
+            await asyncio.gather(
+                *(submitted(one, run) for one in (launcher, other, launcher, other))
+            )
             await until_working(place)
-            handles = await launcher.submit(run), await other.submit(run)
+            handles = (
+                await submitted(launcher, run),
+                await submitted(other, run),
+            )
             await launcher.cancel(run, None, force=False)
             await until_exited(other, place, None)
         return handles
@@ -132,7 +137,7 @@ def test_a_service_that_was_started_anew_finds_the_run_without_its_handle(place:
     run = place.placement()
 
     async def begin(launcher: Launcher) -> Handle | None:
-        handle = await launcher.submit(run)
+        handle = await submitted(launcher, run)
         await until_working(place)
         return handle
 
@@ -140,7 +145,7 @@ def test_a_service_that_was_started_anew_finds_the_run_without_its_handle(place:
         found = await until(
             lambda: launcher.poll(run, None), lambda probe: probe.state == "running", place
         )
-        await launcher.submit(run)
+        await submitted(launcher, run)
         await launcher.cancel(run, None, force=False)
         return found, await until_exited(launcher, place, None)
 
@@ -158,7 +163,7 @@ def test_cancel_asks_first_and_kills_only_by_force(place: Place) -> None:
     run = place.placement()
 
     async def act(launcher: Launcher) -> Probe:
-        handle = await launcher.submit(run)
+        handle = await submitted(launcher, run)
         await until_working(place)
         await launcher.cancel(run, handle, force=False)
         await asyncio.sleep(1)
@@ -178,11 +183,11 @@ def test_another_attempt_is_a_launch_of_its_own(place: Place) -> None:
     first, second = place.placement(0), place.placement(1)
 
     async def act(launcher: Launcher) -> tuple[Probe, Probe, Probe]:
-        old = await launcher.submit(first)
+        old = await submitted(launcher, first)
         await until_exited(launcher, place, old, first)
         before = await launcher.poll(second, None)
         deceived = await launcher.poll(second, old)
-        await launcher.submit(second)
+        await submitted(launcher, second)
         return before, deceived, await until_exited(launcher, place, None, second)
 
     before, deceived, ended = under(place, act, "crash")

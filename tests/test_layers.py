@@ -22,6 +22,7 @@ BELOW = (
     "service.jobs.resources",
     "service.jobs.spec",
     "service.jobs.rundir",
+    "service.jobs.driver",
     "service",
 )
 HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[1]
         ({"ENGINE": "gpu"}, "VERISQL_ENGINE='gpu'"),
         ({"REJECT_FLAGS": "constant"}, "VERISQL_REJECT_FLAGS=constant: 'constant' is not a flag"),
         ({"REJECT_FLAGS": "coincidence,Typo"}, "'Typo' is not a flag; known: empty_equals_empty"),
+        ({"RAY_URL": "ray-head:8265"}, "VERISQL_RAY_URL='ray-head:8265'"),
+        ({"RAY_TOKEN": "s"}, "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not"),
+        ({"RAY_URL": "http://x", "RAY_TOKEN": "s\n"}, "VERISQL_RAY_TOKEN is empty or has"),
         ({"PROMPT_TEMPLATE": "xml"}, "VERISQL_PROMPT_TEMPLATE: 'xml' is not a prompt template"),
     ],
 )
@@ -37,6 +40,11 @@ def test_a_wrong_setting_is_named_with_its_value(
         monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError, match=re.escape(said)):
         load_settings()
+
+
+def test_the_token_of_ray_is_not_shown() -> None:
+    loaded = load_settings(ray_url="http://ray-head:8265", ray_token="between-us")
+    assert "between-us" not in repr(loaded)
 
 
 def test_flags_to_reject_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ from trainer.errors import RunFailed
 from trainer.integrations import check_integrations
 from trainer.lock import hold_lock
 from trainer.report import write_report
-from trainer.scale.ranks import is_main, run_of_rank
+from trainer.scale.ranks import is_main, run_of_rank, world_size
+from trainer.scale.with_parent import die_with
 from trainer.stopping import Stopper, StopRequested
 from trainer.terminal import watched
 
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with job.json")
+    if world_size() > 1:
+        # One of several: without what started them nobody could find and end it.
+        die_with(os.getppid())
     run = run_of_rank(parser.parse_args(arguments).run_dir.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not run.exists():

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from service.audit.identity import hashes, side
-from service.audit.overlap import Leaks, describe, find_leaks
+from service.audit.leaks import Side
+from service.audit.overlap import describe, find_leaks
 from service.audit.subject import Subject
 from service.text2sql.questions import Question
 from trainer.errors import DevLeaksIntoTrain

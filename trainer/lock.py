@@ -27,6 +27,18 @@ def hold_lock(path: Path) -> int | None:
     return lock
 
 
+def is_held(path: Path) -> bool:
+    """True while a process holds the lock."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _is_handed_over(lock: int) -> bool:
     try:
         return lock != HANDED_OVER_FD and os.path.sameopenfile(lock, HANDED_OVER_FD)

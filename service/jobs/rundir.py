@@ -7,6 +7,7 @@ metrics.jsonl    one line a step        events.jsonl    one line an event
 rollouts.jsonl   samples as generated   trainer.log     stdout and stderr
 golds.json       what the golds have shown, so that every session trains on the same rows
 stages/STAGE.json                       what an ended stage leaves for the next one
+driver.json, kill-N                     of a run in a Ray cluster (service/jobs/driver.py)
 checkpoints/step_N/                     complete or absent (temporary name, then rename)
 """
 

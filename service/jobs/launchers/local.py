@@ -39,6 +39,7 @@ from service.errors import NoDiskSpace, Unavailable, VeriSQLError
 from service.jobs.launchers import begin
 from service.jobs.launchers.base import Handle, Placement, Probe
 from service.jobs.launchers.begin import LOCK_FD, born, is_zombie
+from service.jobs.launchers.locking import is_locked, try_lock
 from service.jobs.rundir import RunDir
 
 TRAINER = (sys.executable, "-P", "-m", "trainer")
@@ -94,7 +95,7 @@ class LocalLauncher:
         try:
             lock = os.open(run.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if not _try_lock(lock, fcntl.LOCK_EX):
+                if not try_lock(lock, fcntl.LOCK_EX):
                     return self._under_way(placement, run)
                 run.process_path.unlink(missing_ok=True)
                 return self._spawn(placement, run, lock)._asdict()
@@ -141,7 +142,7 @@ class LocalLauncher:
         process = _of_attempt(placement, run, handle)
         if process is None:
             earlier = _noted(run)
-            starting = _is_locked(run.lock_path) and not (earlier and self._is_alive(earlier))
+            starting = is_locked(run.lock_path) and not (earlier and self._is_alive(earlier))
             return Probe("running" if starting else "absent")
         if self._is_alive(process):
             return Probe("running", handle=process._asdict())
@@ -211,25 +212,6 @@ def _noted(run: RunDir) -> _Process | None:
         return _process(json.loads(run.process_path.read_bytes()))
     except FileNotFoundError:
         return None
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(file, fcntl.LOCK_SH)
-    finally:
-        os.close(file)
-
-
-def _try_lock(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_of_another_boot(process: _Process) -> bool:
