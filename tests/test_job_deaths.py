@@ -22,8 +22,8 @@ def test_any_other_end_is_the_trainers_own_unless_the_machine_went(exit_code: in
 
 
 def test_each_pause_is_twice_the_last_one_up_to_ten_minutes() -> None:
-    job = {"spec": {"max_retries": 10}}
-    pauses = [pause_before_retry(job_row(**job, retries_left=n), 10) for n in range(10, 0, -1)]
+    jobs = [job_row({"max_retries": 10}, retries_left=n) for n in range(10, 0, -1)]
+    pauses = [pause_before_retry(job, 10) for job in jobs]
     assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600, 600]
 
 

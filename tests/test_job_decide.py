@@ -21,7 +21,7 @@ from service.jobs.decide import (
 from service.jobs.job import Job, Wish
 from service.jobs.launchers.base import Probe
 from service.jobs.rundir import RunError, RunStatus
-from service.jobs.state import ACTIVE, STATES, TERMINAL, TRANSITIONS
+from service.jobs.state import ACTIVE, STATES, TERMINAL, TRANSITIONS, JobState
 from tests.fixtures_jobs import job_row
 
 NOW, TIMES = 1000.0, Times(grace_s=20, retry_s=10)
@@ -173,7 +173,7 @@ SAID = [None, "starting", "running", "succeeded", "failed", "cancelled"]
 @pytest.mark.parametrize("retries_left", [0, 3])
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_whatever_is_seen_the_step_is_allowed_and_serves_the_wish(
-    status: str, wish: str | None, retries_left: int, is_lost: bool
+    status: JobState, wish: str | None, retries_left: int, is_lost: bool
 ) -> None:
     for stopping in (None, NOW - 5, NOW - 50):
         job = job_row(status=status, wish=wish, retries_left=retries_left, stopping_since=stopping)

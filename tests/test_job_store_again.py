@@ -33,7 +33,7 @@ def test_a_higher_priority_starts_first_then_the_older(tmp_path: Path, store_url
     assert with_store(store_url, use) == [1, 3, 0, 2]
 
 
-async def failed(store: JobStore, tmp_path: Path, **spec: object) -> Any:
+async def failed(store: JobStore, tmp_path: Path, **spec: Any) -> Any:
     await queued(store, new_job(tmp_path, **spec))
     job = await store.start_next("me", lease_s=60, limit=9)
     assert job
@@ -139,8 +139,7 @@ def test_a_paused_job_needs_no_one_until_it_is_cancelled(tmp_path: Path, store_u
 def test_a_folder_that_a_fork_may_need_is_not_gone(tmp_path: Path, store_url: str) -> None:
     async def use(store: JobStore) -> list[bool]:
         parent = await failed(store, tmp_path)
-        asked = {"parent": {"job_id": parent.id, "step": 1}}
-        fork = await queued(store, new_job(tmp_path, **asked))
+        fork = await queued(store, new_job(tmp_path, parent={"job_id": parent.id, "step": 1}))
         assert (fork.parent_id, fork.parent_step) == (parent.id, 1)
         needed = await store.mark_gone(parent)
         await store.wish_cancel(fork.id)

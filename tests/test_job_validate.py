@@ -78,9 +78,9 @@ def test_dev_on_a_copy_of_a_trained_database_is_a_leak(shop: Path) -> None:
 
 def test_golds_that_nobody_needs_are_not_run(shop: Path) -> None:
     data = shop.parents[1]
-    alone = {"recipe": ["offline"], "hyperparameters": {"offline": {"labels": "consensus"}}}
+    asked = {"offline": {"labels": "consensus"}}
     train = questions(data, "t.json", {"db_id": "shop", "question": "How many?"})
-    assert look(data, train, **alone) == (None, [])
+    assert look(data, train, recipe=["offline"], hyperparameters=asked) == (None, [])
 
 
 def test_no_time_for_the_audit_leaves_it_to_the_trainer(shop: Path) -> None:

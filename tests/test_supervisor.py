@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -54,7 +54,7 @@ def drive(
     folder: Path,
     acts: tuple[str, ...],
     use: Callable[[JobStore, Supervisor], Awaitable[T]],
-    **settings: object,
+    **settings: Any,
 ) -> T:
     """Run `use` with a supervisor whose trainers do `acts`; `use` ticks it."""
 
@@ -69,7 +69,7 @@ def drive(
     return asyncio.run(main())
 
 
-async def running(store: JobStore, supervisor: Supervisor, folder: Path, **spec: object) -> Job:
+async def running(store: JobStore, supervisor: Supervisor, folder: Path, **spec: Any) -> Job:
     """A job whose trainer is at work."""
     job = await store.create(new_job(folder, **spec))
     await until_status(store, job.id, "running", ticking=supervisor)
@@ -282,6 +282,9 @@ class DiesAfterSubmit:
     async def cancel(self, placement: Placement, handle: Handle | None, *, force: bool) -> None:
         await self.real.cancel(placement, handle, force=force)
 
+    async def logs(self, placement: Placement, handle: Handle | None, *, max_bytes: int) -> str:
+        return await self.real.logs(placement, handle, max_bytes=max_bytes)
+
 
 def test_a_half_done_launch_is_found_and_not_repeated(folder: Path) -> None:
     async def half() -> str:
@@ -361,6 +364,9 @@ class Unreachable:
         raise Unavailable("the cluster does not answer")
 
     async def cancel(self, placement: Placement, handle: Handle | None, *, force: bool) -> None:
+        raise Unavailable("the cluster does not answer")
+
+    async def logs(self, placement: Placement, handle: Handle | None, *, max_bytes: int) -> str:
         raise Unavailable("the cluster does not answer")
 
 

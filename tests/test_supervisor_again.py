@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ async def until_attempt(
     )
 
 
-async def paused(store: JobStore, supervisor: Supervisor, folder: Path, **spec: object) -> Job:
+async def paused(store: JobStore, supervisor: Supervisor, folder: Path, **spec: Any) -> Job:
     job = await running(store, supervisor, folder, **spec)
     await store.wish_pause(job.id)
     return await until_status(store, job.id, "paused", ticking=supervisor)
