@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures_eval",
     "tests.fixtures_openai",
     "tests.fixtures_adapters",
+    "tests.launcher_places",
 ]
 
 SHOP = """

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from service.errors import NoDiskSpace, VeriSQLError
+from service.errors import NoDiskSpace, Unavailable, VeriSQLError
 from service.jobs.launchers.base import Handle, Placement, Probe
 from service.jobs.launchers.begin import born
 from service.jobs.launchers.local import LocalLauncher, _explained, environment_of_trainer
@@ -107,6 +108,42 @@ def test_a_held_lock_without_a_note_is_a_start_under_way(run: Placement) -> None
         assert asyncio.run(launcher().poll(run, None)) == Probe("running")
         assert asyncio.run(launcher().submit(run)) is None
     assert starts(run.run_dir) == []
+
+
+def test_the_next_attempt_waits_until_the_process_of_the_last_one_is_gone(run: Placement) -> None:
+    second = replace(run, attempt=1)
+
+    async def main() -> Probe:
+        local = launcher("wait")
+        first = await local.submit(run)
+        await until_file(run.run_dir / "waiting")
+        with pytest.raises(Unavailable, match="attempt 0 still works"):
+            await local.submit(second)
+        assert await local.poll(second, first) == Probe("absent")
+        await local.cancel(second, first, force=True)
+        assert (await local.poll(run, first)).state == "running"
+        await local.cancel(run, first, force=True)
+        await until_state(local, run, first, "exited")
+        await launcher("crash").submit(second)
+        return await until_state(local, second, None, "exited")
+
+    asyncio.run(main())
+    assert len(starts(run.run_dir)) == 2
+
+
+def test_a_note_without_a_number_is_the_first_attempts(run: Placement) -> None:
+    old = {"pid": os.getpid(), "born": born(os.getpid())}
+    RunDir(run.run_dir).process_path.write_text(json.dumps(old))
+    assert asyncio.run(launcher().poll(run, None)).state == "running"
+    assert asyncio.run(launcher().poll(run, old)).state == "running"
+    assert asyncio.run(launcher().poll(replace(run, attempt=1), old)) == Probe("absent")
+
+
+def test_a_process_of_before_a_restart_of_the_machine_was_preempted(run: Placement) -> None:
+    before = {"pid": os.getpid(), "born": "another boot:1", "attempt": 0}
+    probe = asyncio.run(launcher().poll(run, before))
+    assert (probe.state, probe.preempted) == ("exited", True)
+    assert probe.reason == "the machine was started anew"
 
 
 def test_cancel_asks_first_and_kills_only_by_force(run: Placement) -> None:

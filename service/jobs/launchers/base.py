@@ -21,6 +21,12 @@ class Placement:
     attempt: int = 0
     """0 for the first start; each resume or retry is the next one, and a launch of its own."""
 
+    @property
+    def launch_name(self) -> str:
+        """What this launch is called in any outside system, lower case: the same name is the same
+        launch, so that a repeated submit is harmless."""
+        return f"verisql-{self.job_id.replace('_', '-').lower()}-{self.attempt}"
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

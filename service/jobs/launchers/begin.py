@@ -1,9 +1,10 @@
 """The first program in a trainer's process: it notes who it is, then becomes the trainer.
 
-Run by the local launcher as `python -I begin.py PROCESS_FILE COMMAND...`; the file's folder becomes
-the working directory, so that what a library drops there stays with the run. The note is written by
-the process itself, before the trainer starts: no crash of the service can leave a trainer that
-nobody can find. `exec` keeps the process id and the start time. Standard library only, for speed.
+Run by the local launcher as `python -I begin.py PROCESS_FILE ATTEMPT COMMAND...`; the file's folder
+becomes the working directory, so that what a library drops there stays with the run. The note is
+written by the process itself, before the trainer starts: no crash of the service can leave a
+trainer that nobody can find. `exec` keeps the process id and the start time. Standard library
+only, for speed.
 """
 
 import json
@@ -51,10 +52,10 @@ def _born_elsewhere(pid: int) -> str | None:
         return None
 
 
-def _note(path: Path) -> None:
+def _note(path: Path, attempt: int) -> None:
     temporary = path.with_suffix(".new")
     with temporary.open("w") as file:
-        json.dump({"pid": os.getpid(), "born": born(os.getpid())}, file)
+        json.dump({"pid": os.getpid(), "born": born(os.getpid()), "attempt": attempt}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -62,10 +63,10 @@ def _note(path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Write the note, become the command."""
-    process_file, *command = arguments
+    process_file, attempt, *command = arguments
     # Files that the service itself had inherited; the lock stays.
     os.closerange(LOCK_FD + 1, os.sysconf("SC_OPEN_MAX"))
-    _note(Path(process_file))
+    _note(Path(process_file), int(attempt))
     os.chdir(Path(process_file).parent)
     os.execvp(command[0], command)  # noqa: S606
 

@@ -8,8 +8,13 @@ How a run is found again, whatever was killed and when:
    service that dies before the spawn frees the lock, one that dies after it leaves it held.
 2. The process first writes `process.json` (begin.py): its id and its birth, then becomes the
    trainer. An id that was given to another process later has another birth.
-3. `poll` asks whether that very process lives. Without a process.json the lock decides: held means
-   that the process is about to write it, free means that nothing was ever launched.
+3. `poll` asks whether that very process lives. Without a process.json of this attempt the lock
+   decides: free means that the attempt was never launched, held that its process is about to write
+   the note, unless the process of an earlier attempt still lives: then that one holds it, and
+   `submit` is Unavailable until it is gone.
+
+A process that is gone since the machine was started anew was `preempted`. Nothing else can be known
+here: the kernel's killer of processes that eat the memory looks like any other SIGKILL.
 
 The trainer leads a session and process group of its own; signals go to that group only, after its
 leader was recognised by id and birth. The run's folder must be on a local disk: flock over NFS is
@@ -44,12 +49,14 @@ _KEPT_PREFIXES = (
     *("LC_", "LD_", "OMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_"),
     *("MLFLOW_", "WANDB_"),
 )
+_STILL_ENDING_S = 5.0
 _PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class _Process(NamedTuple):
     pid: int
     born: str
+    attempt: int = 0
 
 
 class LocalLauncher:
@@ -63,7 +70,10 @@ class LocalLauncher:
         self._exit_codes: dict[_Process, int] = {}
 
     async def submit(self, placement: Placement) -> Handle | None:
-        """Spawn the trainer unless it lives; raises NoDiskSpace, or Unavailable without memory."""
+        """Spawn the trainer unless it lives; raises NoDiskSpace.
+
+        Unavailable without memory, or while the process of an earlier attempt lives.
+        """
         return await asyncio.to_thread(self._submit, placement)
 
     async def poll(self, placement: Placement, handle: Handle | None) -> Probe:
@@ -85,8 +95,7 @@ class LocalLauncher:
             lock = os.open(run.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if not _try_lock(lock, fcntl.LOCK_EX):
-                    known = _noted(run)
-                    return known._asdict() if known else None
+                    return self._under_way(placement, run)
                 run.process_path.unlink(missing_ok=True)
                 return self._spawn(placement, run, lock)._asdict()
             finally:
@@ -94,8 +103,21 @@ class LocalLauncher:
         except OSError as error:
             raise _explained(error, run.path) from error
 
+    def _under_way(self, placement: Placement, run: RunDir) -> Handle | None:
+        known = _noted(run)
+        if known and known.attempt == placement.attempt:
+            return known._asdict()
+        if known and self._is_alive(known):
+            raise Unavailable(
+                f"process {known.pid} of attempt {known.attempt} still works in {run.path}; "
+                f"attempt {placement.attempt} starts when it is gone",
+                retry_after_s=_STILL_ENDING_S,
+            )
+        return None
+
     def _spawn(self, placement: Placement, run: RunDir, lock: int) -> _Process:
         program = [sys.executable, "-I", begin.__file__, str(run.process_path)]
+        program.append(str(placement.attempt))
         appended = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawn(
             sys.executable,
@@ -112,19 +134,28 @@ class LocalLauncher:
             setsigdef=_FRESH_SIGNALS,
         )
         # It is our child and not reaped: it has a birth even if it has ended already.
-        return _Process(pid, born(pid) or "")
+        return _Process(pid, born(pid) or "", placement.attempt)
 
     def _poll(self, placement: Placement, handle: Handle | None) -> Probe:
         run = RunDir(placement.run_dir)
-        process = _process(handle) or _noted(run)
+        process = _of_attempt(placement, run, handle)
         if process is None:
-            return Probe("running" if _is_locked(run.lock_path) else "absent")
+            earlier = _noted(run)
+            starting = _is_locked(run.lock_path) and not (earlier and self._is_alive(earlier))
+            return Probe("running" if starting else "absent")
         if self._is_alive(process):
             return Probe("running", handle=process._asdict())
-        return Probe("exited", self._exit_codes.get(process), process._asdict())
+        rebooted = _is_of_another_boot(process)
+        return Probe(
+            "exited",
+            self._exit_codes.get(process),
+            process._asdict(),
+            preempted=rebooted,
+            reason="the machine was started anew" if rebooted else None,
+        )
 
     def _cancel(self, placement: Placement, handle: Handle | None, force: bool) -> None:
-        process = _process(handle) or _noted(RunDir(placement.run_dir))
+        process = _of_attempt(placement, RunDir(placement.run_dir), handle)
         if process is None:
             return
         if self._is_alive(process):
@@ -158,8 +189,21 @@ def environment_of_trainer(outer: Mapping[str, str], cpus: int) -> dict[str, str
     return {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"} | kept | fixed
 
 
+def _of_attempt(placement: Placement, run: RunDir, handle: Handle | None) -> _Process | None:
+    """This attempt's process: what the caller remembers, or what it noted itself."""
+    for known in (_process(handle), _noted(run)):
+        if known and known.attempt == placement.attempt:
+            return known
+    return None
+
+
 def _process(handle: Mapping[str, Any] | None) -> _Process | None:
-    return _Process(int(handle["pid"]), str(handle["born"])) if handle else None
+    # Notes of versions that knew no attempts have no number: theirs was the first.
+    return (
+        _Process(int(handle["pid"]), str(handle["born"]), handle.get("attempt", 0))
+        if handle
+        else None
+    )
 
 
 def _noted(run: RunDir) -> _Process | None:
@@ -188,10 +232,15 @@ def _try_lock(file: int, kind: int) -> bool:
     return True
 
 
+def _is_of_another_boot(process: _Process) -> bool:
+    """True if the machine was started anew since; never where births do not name the boot."""
+    boot, colon, _ = process.born.partition(":")
+    return bool(colon) and boot != (born(os.getpid()) or "").partition(":")[0]
+
+
 def _left_behind(leader: _Process) -> Iterator[psutil.Process]:
     """Members of a dead trainer's session, if its id cannot mean another session by now."""
-    this_boot = (born(os.getpid()) or "").partition(":")[0]
-    if leader.born.partition(":")[0] != this_boot or born(leader.pid) not in (None, leader.born):
+    if _is_of_another_boot(leader) or born(leader.pid) not in (None, leader.born):
         return
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError):
