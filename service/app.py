@@ -36,7 +36,7 @@ from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
-from service.jobs.launchers.local import LocalLauncher
+from service.jobs.launchers.make import make_launchers
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
@@ -161,7 +161,7 @@ async def _start_jobs(
     stack.push_async_callback(store.close)
     values = settings.index_path or settings.home_path
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
-    supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
+    supervisor = Supervisor(store, make_launchers(settings), preparer, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
     checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path)

@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.fixtures_openai",
     "tests.fixtures_adapters",
     "tests.launcher_places",
+    "tests.kubernetes_place",
 ]
 
 SHOP = """

@@ -16,7 +16,7 @@ from service.jobs.rundir import RunDir
 from tests.fixtures_jobs import starts
 from tests.launcher_places import Place
 
-PLACES = ("local",)
+PLACES = ("local", "kubernetes")
 T = TypeVar("T")
 
 

@@ -24,7 +24,7 @@ BELOW = (
     "service.jobs.rundir",
     "service",
 )
-HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()
+HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy kubernetes".split()
 STORES = ("service.storage", "service.jobs.store", "service.feedback.store")
 SERVED = ("service.api", "service.protocols", "service.app", "service.serving")
 
