@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from service.errors import LauncherRefused, Unavailable
 from service.jobs.launchers.base import Handle, Placement, Probe
+from service.jobs.launchers.kubernetes import client
 from service.jobs.launchers.kubernetes.launcher import KubernetesLauncher
 from service.jobs.launchers.kubernetes.options import KubernetesOptions
 from service.jobs.resources import Resources
@@ -141,6 +143,26 @@ def test_a_server_that_is_not_there_is_unavailable(world: World) -> None:
         world.kubeconfig = world.api.kubeconfig(world.folder / "other", url=url)
         with pytest.raises(Unavailable, match="cannot be reached"):
             world.submit()
+
+
+def test_a_program_for_credentials_that_hangs_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_CONNECT_S", 0.5)
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    program |= {"command": "sleep", "args": ["5"]}
+    content = yaml.safe_load(world.kubeconfig.read_text())
+    content["users"][0]["user"] = {"exec": program}
+    world.kubeconfig.write_text(yaml.safe_dump(content))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            world.submit()
+
+
+def test_something_else_that_answers_is_no_api_server(world: World) -> None:
+    world.api.faults.append(b"<html>please log in</html>")
+    with pytest.raises(Unavailable, match="please log in"):
+        world.poll()
 
 
 def test_renewed_credentials_are_read_again(world: World) -> None:

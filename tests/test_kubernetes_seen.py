@@ -141,6 +141,16 @@ def test_an_eviction_without_the_condition_is_preemption_unless_the_pod_filled_i
     assert own.probe().state == "exited"
 
 
+@pytest.mark.parametrize("reason", ["NodeShutdown", "OutOfmemory", "UnexpectedAdmissionError"])
+def test_a_pod_that_failed_through_its_node_is_preemption(reason: str) -> None:
+    scene = Scene()
+    scene.cluster.pods()[0]["status"] |= {"reason": reason, "message": "the node says no"}
+    scene.cluster.finish(scene.pods[0], 1)
+    probe = scene.probe()
+    assert (probe.state, probe.preempted) == ("exited", True)
+    assert f"{reason}: the node says no" in str(probe.reason)
+
+
 def test_a_node_that_does_not_answer_is_waited_for_and_then_lost() -> None:
     scene = Scene()
     scene.cluster.start(scene.pods[0])

@@ -37,8 +37,8 @@ class ApiServer:
     rights: set[Right] | None = None
     """None allows everything."""
     asked: list[Right] = field(default_factory=list)
-    faults: list[Refused | str | float] = field(default_factory=list)
-    """For the next requests, in order: an error, `down` (no answer), or seconds to be slow."""
+    faults: list[Refused | bytes | str | float] = field(default_factory=list)
+    """For the next requests, in order: an error, `down` (no answer), another's answer, seconds."""
 
     def kubeconfig(self, path: Path, *, url: str | None = None, token: str | None = None) -> Path:
         """Write a kubeconfig that leads here."""
@@ -108,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self._api.faults.pop(0) if self._api.faults else 0
         if isinstance(fault, Refused):
             raise fault
+        if isinstance(fault, bytes):
+            self._send(200, fault)
+            return False
         if fault == "down":
             self.close_connection = True
             return False

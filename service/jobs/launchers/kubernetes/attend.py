@@ -55,8 +55,8 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
         signal.signal(number, pass_on)
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     started.append(child)
-    for number in arrived:  # It may have come before there was anyone to pass it on to.
-        child.send_signal(number)
+    for early in arrived:  # It may have come before there was anyone to pass it on to.
+        child.send_signal(early)
     return child
 
 

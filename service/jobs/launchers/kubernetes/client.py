@@ -1,25 +1,26 @@
 """Talk with the API server: one bounded request at a time, its refusals in our words.
 
 The official client brings authentication, TLS and the ways a kubeconfig names them; objects stay
-plain JSON. It blocks, so calls run in threads of this client's own, and its own repeating of
-requests is off: who asks again, and when, is for the supervisor to say.
+plain JSON. It blocks, so calls run in threads, and its own repeating of requests is off: who asks
+again, and when, is for the supervisor to say.
 """
 
-import asyncio
 import json
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.errors import LauncherRefused, Unavailable, VeriSQLError
 from service.jobs.launchers.kubernetes.options import KubernetesOptions
+from service.jobs.launchers.kubernetes.threads import in_thread
 
 T = TypeVar("T")
 
-_THREADS = 8
+_CONNECT_S = 60.0
+"""Loading the client's library takes seconds, a program that a kubeconfig names may take more."""
 _AGAIN_S = 5.0
 _LONGEST_WAIT_S = 300.0
 _RIGHTS = "deploy/kubernetes/rights.yaml grants what is needed"
@@ -35,7 +36,11 @@ class Answer:
     @property
     def object(self) -> dict[str, Any]:
         """The object of the body."""
-        found: dict[str, Any] = json.loads(self.body)
+        try:
+            found: dict[str, Any] = json.loads(self.body)
+        except ValueError as error:
+            said = self.body[:200].decode(errors="replace")
+            raise _unreachable(f"what answers speaks no JSON: {said}") from error
         return found
 
 
@@ -44,20 +49,16 @@ class KubernetesClient:
 
     def __init__(self, options: KubernetesOptions) -> None:
         self._options = options
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
         self._connecting = threading.Lock()
         self._api: Any = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """Blocking `work` in a thread; raises Unavailable after VERISQL_KUBERNETES_TIMEOUT_S."""
-        loop = asyncio.get_running_loop()
-        # Loading the client's library takes a second or more, which is no fault of the server.
-        await loop.run_in_executor(self._threads, self._connected)
         try:
-            limit = self._options.timeout_s
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, work), limit)
+            await in_thread(self._connected, _CONNECT_S)
+            return await in_thread(work, self._options.timeout_s)
         except TimeoutError as error:
-            raise self._unreachable(f"no answer within {limit:g} s") from error
+            raise _unreachable("no answer in time") from error
 
     def request(
         self,
@@ -84,6 +85,7 @@ class KubernetesClient:
     ) -> tuple[int, Mapping[str, str], bytes]:
         import urllib3
         from kubernetes.client.exceptions import ApiException
+        from kubernetes.config import ConfigException
 
         api = self._connected()
         headers = {"Accept": "application/json"}
@@ -100,24 +102,33 @@ class KubernetesClient:
             )
             response = api.call_api(*serialized, _request_timeout=self._options.timeout_s)
             return response.status, response.headers, response.read()
-        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
+        except (urllib3.exceptions.HTTPError, ApiException, ConfigException, OSError) as error:
+            raise _unreachable(str(error) or type(error).__name__) from error
 
     def _connected(self) -> Any:
-        with self._connecting:
+        with self._alone():
             if self._api is None:
                 self._api = _connect(self._options)
             return self._api
 
     def _forget(self) -> None:
         """The credentials may be renewed by now: read them again at the next request."""
-        with self._connecting:
+        with self._alone():
             self._api = None
 
-    def _unreachable(self, why: str) -> Unavailable:
-        return Unavailable(
-            f"the Kubernetes API server cannot be reached: {why}", retry_after_s=_AGAIN_S
-        )
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._connecting.acquire(timeout=_CONNECT_S):
+            raise _unreachable("its credentials are still being read")
+        try:
+            yield
+        finally:
+            self._connecting.release()
+
+
+def _unreachable(why: str) -> Unavailable:
+    message = f"the Kubernetes API server cannot be reached: {why}"
+    return Unavailable(message, retry_after_s=_AGAIN_S)
 
 
 def _connect(options: KubernetesOptions) -> Any:

@@ -12,6 +12,11 @@ Thing = Mapping[str, Any]
 LOST_S = 60.0
 """How long after its time to end was over a disrupted pod counts as gone with its node."""
 
+_MACHINES_FAULT = (
+    *("NodeLost", "NodeShutdown", "Shutdown", "Terminated"),
+    *("UnexpectedAdmissionError", "NodeAffinity"),
+)
+"""Reasons of a pod that has failed through its node, also one that turned it away."""
 _SIGNAL, _SIGNALS = 128, 64
 _LONGEST = 500
 
@@ -88,7 +93,7 @@ def _is_taken(pod: Thing) -> bool:
     if status.get("reason") == "Evicted":
         # A pod that fills its own disk is evicted too.
         return "exceed" not in status.get("message", "") or bool(_disruption(pod))
-    return bool(_disruption(pod)) or status.get("reason") in ("NodeLost", "NodeShutdown")
+    return bool(_disruption(pod))
 
 
 def _is_lost(pod: Thing, now: float) -> bool:
@@ -103,8 +108,8 @@ def _disruption(pod: Thing) -> str:
     if "DisruptionTarget" in conditions:
         return _say(conditions["DisruptionTarget"])
     status = pod.get("status", {})
-    lost = status.get("reason") in ("NodeLost", "NodeShutdown")
-    return _say(status) if lost else ""
+    reason = status.get("reason", "")
+    return _say(status) if reason in _MACHINES_FAULT or reason.startswith("OutOf") else ""
 
 
 def _end_of(pod: Thing | None) -> str:
