@@ -36,7 +36,9 @@ from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
-from service.jobs.launchers.make import make_launchers
+from service.jobs.launchers.base import Launcher
+from service.jobs.launchers.kubernetes.make import kubernetes_launcher
+from service.jobs.launchers.local import LocalLauncher
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
@@ -161,11 +163,19 @@ async def _start_jobs(
     stack.push_async_callback(store.close)
     values = settings.index_path or settings.home_path
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
-    supervisor = Supervisor(store, make_launchers(settings), preparer, settings)
+    supervisor = Supervisor(store, _launchers(settings), preparer, settings)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
     checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path)
     return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+
+
+def _launchers(settings: Settings) -> dict[str, Launcher]:
+    """Where jobs may run, by name: what the settings say of a place makes it known."""
+    found: dict[str, Launcher] = {"local": LocalLauncher()}
+    if on_kubernetes := kubernetes_launcher(settings):
+        found["kubernetes"] = on_kubernetes
+    return found
 
 
 async def _start_feedback(

@@ -1,22 +1,22 @@
-"""Which launchers the settings turn on."""
+"""When the settings turn the Kubernetes launcher on."""
 
 from pathlib import Path
 
 import pytest
 
 from service.errors import SettingsError
-from service.jobs.launchers.make import make_launchers
+from service.jobs.launchers.kubernetes.make import kubernetes_launcher
 from service.settings import load_settings
 
 
-def test_without_further_settings_jobs_run_on_this_machine(tmp_path: Path) -> None:
-    assert list(make_launchers(load_settings(home=tmp_path))) == ["local"]
+def test_without_an_image_there_is_no_such_launcher(tmp_path: Path) -> None:
+    assert kubernetes_launcher(load_settings(home=tmp_path)) is None
 
 
 def test_an_image_turns_kubernetes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VERISQL_KUBERNETES_IMAGE", "verisql:1")
     monkeypatch.setenv("VERISQL_KUBERNETES_VOLUMES", f"home:{tmp_path}")
-    assert set(make_launchers(load_settings(home=tmp_path))) == {"local", "kubernetes"}
+    assert kubernetes_launcher(load_settings(home=tmp_path)) is not None
 
 
 def test_a_home_that_trainers_would_not_see_stops_the_service_from_starting(
@@ -24,4 +24,4 @@ def test_a_home_that_trainers_would_not_see_stops_the_service_from_starting(
 ) -> None:
     settings = load_settings(home=tmp_path, kubernetes={"image": "i", "volumes": "home:/other"})
     with pytest.raises(SettingsError, match="VERISQL_KUBERNETES_VOLUMES=home:/other"):
-        make_launchers(settings)
+        kubernetes_launcher(settings)
