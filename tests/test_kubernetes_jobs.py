@@ -1,11 +1,25 @@
 """A job through the supervisor in the double's cluster, outages included."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from service.jobs.job import Job
-from tests.fixtures_jobs import end_trainers, new_job, store_at, supervisor_over, until_status
+from service.jobs.launchers.base import Probe
+from service.jobs.launchers.kubernetes.launcher import KubernetesLauncher
+from service.jobs.launchers.kubernetes.options import KubernetesOptions
+from service.jobs.resources import Resources
+from service.jobs.rundir import RunDir
+from tests.fixtures_jobs import (
+    end_trainers,
+    new_job,
+    placement,
+    store_at,
+    supervisor_over,
+    until,
+    until_status,
+)
 from tests.kubernetes_double.server import serving
 from tests.kubernetes_place import KubernetesPlace
 
@@ -34,3 +48,30 @@ def test_a_job_is_done_in_the_cluster_though_its_server_is_down_at_times(tmp_pat
     end_trainers(tmp_path)
     assert (ended.status, ended.error) == ("succeeded", None)
     assert ended.best_checkpoint == 1
+
+
+def test_each_node_of_a_run_knows_its_number_and_node_0_writes_the_log(tmp_path: Path) -> None:
+    with serving(tmp_path) as api:
+        options = KubernetesOptions(
+            image="i",
+            config=api.kubeconfig(tmp_path / "kubeconfig"),
+            volumes=f"home:{tmp_path}",
+            timeout_s=60,
+            poll_s=0,
+        )
+        command = ["python", "-c", "import sys; print(*sys.argv[1:])"]
+        launcher = KubernetesLauncher(options, command=command)
+        run = replace(placement(tmp_path / "run"), resources=Resources(nodes=2))
+
+        async def main() -> Probe:
+            handle = await launcher.submit(run)
+            return await until(
+                lambda: launcher.poll(run, handle), lambda p: p.state == "exited", "its end"
+            )
+
+        assert asyncio.run(main()).exit_code == 0
+    main_address = f"--main-address {run.launch_name}-0.{run.launch_name}"
+    said = f"--run-dir {run.run_dir} --node-rank 0 {main_address}"
+    assert RunDir(run.run_dir).log_tail() == said
+    (second,) = tmp_path.glob(f"{run.launch_name}-1-*.log")
+    assert second.read_text().strip() == said.replace("--node-rank 0", "--node-rank 1")

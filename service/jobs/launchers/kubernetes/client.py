@@ -138,14 +138,15 @@ def _connect(options: KubernetesOptions) -> Any:
         raise LauncherRefused(
             "this installation cannot speak to Kubernetes: pip install '.[kubernetes]'"
         ) from error
+    load: Any = config  # Its functions have no types.
     settings = client.Configuration()
     settings.retries = False
     try:
         if options.config is None and options.context is None and _is_in_cluster():
-            config.load_incluster_config(client_configuration=settings)
+            load.load_incluster_config(client_configuration=settings)
         else:
             path = str(options.config.expanduser()) if options.config else None
-            config.load_kube_config(path, options.context, settings, persist_config=False)
+            load.load_kube_config(path, options.context, settings, persist_config=False)
     except (config.ConfigException, OSError) as error:
         raise LauncherRefused(
             f"no way to a cluster: {error}; set VERISQL_KUBERNETES_CONFIG to a kubeconfig, "
