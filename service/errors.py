@@ -31,6 +31,7 @@
         EngineTimeout               engine_timeout          504
         AnswerTimeout               answer_timeout          504
       EngineRefused                 engine_refused          502
+      LauncherRefused               launcher_refused        502  a cluster will not run the job
       SettingsError                 invalid_settings        500  raised at start only
 
 A wrong prediction is never an error: it is a verdict (text2sql/types.py). To add an error, add a
@@ -245,6 +246,13 @@ class EngineRefused(VeriSQLError):
     """The model server will not do what it was asked, and asking again is no use."""
 
     code = "engine_refused"
+    http_status = 502
+
+
+class LauncherRefused(VeriSQLError):
+    """The place where a job is to run will not take it, and asking again is no use."""
+
+    code = "launcher_refused"
     http_status = 502
 
 

@@ -7,13 +7,16 @@ a test compares the two.
 import difflib
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
+from service.jobs.launchers.kubernetes.options import KubernetesOptions
 from service.models.catalogue import DEFAULT_MODEL
 from service.models.tuned import default_template
 from service.sandbox.limits import Limits
@@ -27,7 +30,14 @@ PREFIX = "VERISQL_"
 class Settings(BaseSettings):
     """Read once at start, frozen, passed down."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        # VERISQL_KUBERNETES_IMAGE is `kubernetes.image`: groups are one level deep.
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+    )
 
     home: Annotated[Path, Field(description="Folder for everything that the service writes.")] = (
         Path("~/.verisql")
@@ -211,6 +221,7 @@ class Settings(BaseSettings):
         float,
         Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
     ] = 300.0
+    kubernetes: KubernetesOptions = KubernetesOptions()
 
     @model_validator(mode="before")
     @classmethod
@@ -343,7 +354,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _refuse_unknown() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {variable for variable, _ in _variables()}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
@@ -354,7 +365,9 @@ def _refuse_unknown() -> None:
 def _explain(error: Any) -> str:
     if not error["loc"]:
         return str(error["msg"]).removeprefix("Value error, ")
-    name = PREFIX + str(error["loc"][0]).upper()
+    name = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
+    if error["type"] == "value_error":  # Of a whole group; its message names what is wrong.
+        return f"{name}_" + str(error["msg"]).removeprefix("Value error, ")
     return f"{name}={error['input']!r}: {error['msg']}"
 
 
@@ -387,13 +400,24 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _variables() -> Iterator[tuple[str, FieldInfo]]:
+    """Every variable with its field, those of groups too."""
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            for inner, part in group.model_fields.items():
+                yield f"{PREFIX}{name}_{inner}".upper(), part
+        else:
+            yield PREFIX + name.upper(), field
+
+
 def table() -> str:
     """The settings as the Markdown rows of docs/settings.md."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
+    for variable, field in _variables():
         default = "" if field.default_factory or field.default in (None, "") else field.default
         shown = f"`{default}`" if default != "" else "-"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+        rows.append(f"| `{variable}` | {shown} | {field.description} |")
     return "\n".join(rows)
 
 

@@ -16,7 +16,7 @@ from service.jobs.rundir import RunDir
 from tests.fixtures_jobs import starts, submitted
 from tests.launcher_places import Place
 
-PLACES = ("local", "ray")
+PLACES = ("local", "ray", "kubernetes")
 T = TypeVar("T")
 
 

@@ -25,7 +25,7 @@ BELOW = (
     "service.jobs.driver",
     "service",
 )
-HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy".split()
+HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy kubernetes".split()
 STORES = ("service.storage", "service.migrations", "service.jobs.store", "service.feedback.store")
 SERVED = ("service.api", "service.protocols", "service.app", "service.serving")
 

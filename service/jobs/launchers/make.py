@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from service.jobs.launchers.base import Launcher
 from service.jobs.launchers.elsewhere import environment_elsewhere
+from service.jobs.launchers.kubernetes.make import kubernetes_launcher
 from service.jobs.launchers.local import LocalLauncher
 from service.jobs.launchers.ray.client import RayJobs
 from service.jobs.launchers.ray.launcher import RayLauncher
@@ -15,8 +16,13 @@ from service.settings import Settings
 
 @asynccontextmanager
 async def launchers(settings: Settings) -> AsyncIterator[Mapping[str, Launcher]]:
-    """`local` always, `ray` where VERISQL_RAY_URL is set; connections are closed afterwards."""
+    """`local` always, the others where a setting names the place; closed afterwards.
+
+    Raises SettingsError for a place that could not work.
+    """
     found: dict[str, Launcher] = {"local": LocalLauncher()}
+    if on_kubernetes := kubernetes_launcher(settings):
+        found["kubernetes"] = on_kubernetes
     on_ray = _on_ray(settings)
     if on_ray:
         found["ray"] = on_ray

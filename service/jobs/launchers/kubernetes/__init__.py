@@ -1,0 +1,1 @@
+"""Runs trainers as Jobs of a Kubernetes cluster (docs/jobs/kubernetes.md)."""
