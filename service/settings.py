@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
-from service.jobs.launchers.kubernetes.options import KubernetesOptions
+from service.jobs.settings import JobSettings
 from service.models.catalogue import DEFAULT_MODEL
 from service.models.tuned import default_template
 from service.sandbox.limits import Limits
@@ -27,7 +27,7 @@ from service.text2sql.types import FLAGS, Flag
 PREFIX = "VERISQL_"
 
 
-class Settings(BaseSettings):
+class Settings(JobSettings):
     """Read once at start, frozen, passed down."""
 
     model_config = SettingsConfigDict(
@@ -190,38 +190,6 @@ class Settings(BaseSettings):
     keep_answers_days: Annotated[
         float, Field(gt=0, le=3650, description="Longest time that an answer is kept, days.")
     ] = 30.0
-    ray_url: Annotated[
-        str | None,
-        Field(
-            pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
-            description="Dashboard of the Ray cluster for jobs with `launcher: ray`, e.g. "
-            "`http://ray-head:8265`.",
-        ),
-    ] = None
-    ray_token: Annotated[
-        SecretStr | None, Field(description="The cluster's token (`RAY_AUTH_MODE=token`).")
-    ] = None
-    ray_python: Annotated[
-        str,
-        Field(min_length=1, description="Python of the cluster's nodes, with VeriSQL installed."),
-    ] = "python"
-    max_running_jobs: Annotated[
-        int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
-    ] = 1
-    job_poll_s: Annotated[
-        float, Field(gt=0, le=60, description="Pause between two looks at the jobs, seconds.")
-    ] = 0.5
-    cancel_grace_s: Annotated[
-        float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL of a trainer, seconds.")
-    ] = 20.0
-    retry_pause_s: Annotated[
-        float, Field(ge=0, le=600, description="Before a job's first retry, then doubled, seconds.")
-    ] = 10.0
-    job_audit_s: Annotated[
-        float,
-        Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
-    ] = 300.0
-    kubernetes: KubernetesOptions = KubernetesOptions()
 
     @model_validator(mode="before")
     @classmethod
@@ -242,7 +210,6 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
-        _check_ray(self.ray_url, self.ray_token)
         _ = self.policy, self.template
         return self
 
@@ -371,19 +338,6 @@ def _explain(error: Any) -> str:
     return f"{name}={error['input']!r}: {error['msg']}"
 
 
-def _check_ray(url: str | None, token: SecretStr | None) -> None:
-    if token is None:
-        return
-    if url is None:
-        raise ValueError(
-            "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not: set it to the address of the "
-            "cluster's dashboard, e.g. http://ray-head:8265"
-        )
-    said = token.get_secret_value()
-    if not (said.isascii() and said.isprintable() and said.strip()):
-        raise ValueError("VERISQL_RAY_TOKEN is empty or has characters that no HTTP header takes")
-
-
 def _absolute(field: str, path: Path) -> Path:
     try:
         return path.expanduser().resolve()
@@ -402,7 +356,8 @@ def _is_loopback(host: str) -> bool:
 
 def _variables() -> Iterator[tuple[str, FieldInfo]]:
     """Every variable with its field, those of groups too."""
-    for name, field in Settings.model_fields.items():
+    named = Settings.model_fields.items()
+    for name, field in sorted(named, key=lambda pair: pair[0] in JobSettings.model_fields):
         group = field.annotation
         if isinstance(group, type) and issubclass(group, BaseModel):
             for inner, part in group.model_fields.items():

@@ -26,7 +26,8 @@ class NodePart:
 
         with socket.socket() as found:
             found.bind(("", 0))
-            return ray.util.get_node_ip_address(), int(found.getsockname()[1])
+            address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            return address, int(found.getsockname()[1])
 
     def start(self, command: Sequence[str], log: Path) -> None:
         """Run `command` in the log's folder, its output appended to the log; raises OSError."""

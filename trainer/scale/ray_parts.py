@@ -78,7 +78,7 @@ class RayParts:
         """What is waited for, and what is free."""
         import ray
 
-        free = ray.available_resources()
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
         wanted = self._asked.bundle
         left = {name: free.get(name, 0.0) for name in wanted}
         return f"waits for {self._asked.nodes} nodes with {_shown(wanted)}; free: {_shown(left)}"

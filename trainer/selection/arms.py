@@ -73,4 +73,4 @@ def arms_of(request: RunRequest) -> list[Arm]:
         )
     templates, temperatures = dict.fromkeys(chosen.templates), dict.fromkeys(chosen.temperatures)
     every = product(models.items(), templates, temperatures)
-    return [Arm(n, *model, *rest, parent) for n, (model, *rest) in enumerate(every)]
+    return [Arm(n, *model, *rest, parent=parent) for n, (model, *rest) in enumerate(every)]
