@@ -106,9 +106,12 @@ def with_gold(run: RunDir, gold: str) -> RunDir:
 
 
 def learned(run: RunDir) -> bool:
-    """True if what was trained on is far more probable at the end than at the beginning."""
+    """True if what was trained on is more probable at the end than at the beginning.
+
+    Several different answers count as right, so the loss cannot fall to 0.
+    """
     losses = [row["loss"] for row in run.metrics()]
-    return bool(losses[-1] < losses[0] / 2)
+    return bool(losses[-1] < losses[0] * 0.9)
 
 
 NEVER = "SELECT max(age) + 90 FROM pets"
