@@ -73,4 +73,7 @@ def arms_of(request: RunRequest) -> list[Arm]:
         )
     templates, temperatures = dict.fromkeys(chosen.templates), dict.fromkeys(chosen.temperatures)
     every = product(models.items(), templates, temperatures)
-    return [Arm(n, *model, *rest, parent=parent) for n, (model, *rest) in enumerate(every)]
+    return [
+        Arm(n, name, path, template, temperature, parent)
+        for n, ((name, path), template, temperature) in enumerate(every)
+    ]
