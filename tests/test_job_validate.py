@@ -16,7 +16,7 @@ from service.jobs.validate import Validator
 from service.sandbox.limits import Limits
 from service.text2sql.databases import DatabaseRegistry
 from tests.fixtures_jobs import model_folder, new_job, starts, until_status
-from tests.test_supervisor import drive
+from tests.fixtures_supervisor import drive
 
 FIT = {"db_id": "shop", "question": "How many?", "SQL": "SELECT count(*) FROM customer"}
 EMPTY = {"db_id": "shop", "question": "Who?", "SQL": "SELECT name FROM customer WHERE id = 99"}

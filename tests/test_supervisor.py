@@ -4,10 +4,9 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
@@ -23,14 +22,12 @@ from tests.fixtures_jobs import (
     new_job,
     queued,
     starts,
-    store_at,
     supervisor_over,
     until,
-    until_file,
     until_status,
 )
+from tests.fixtures_supervisor import drive, opened, running, states_told
 
-T = TypeVar("T")
 RUNS = ("heed", "train", "wait")
 
 
@@ -38,48 +35,6 @@ RUNS = ("heed", "train", "wait")
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     end_trainers(tmp_path)
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[JobStore]:
-    store = store_at(folder)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def drive(
-    folder: Path,
-    acts: tuple[str, ...],
-    use: Callable[[JobStore, Supervisor], Awaitable[T]],
-    **settings: Any,
-) -> T:
-    """Run `use` with a supervisor whose trainers do `acts`; `use` ticks it."""
-
-    async def main() -> T:
-        async with opened(folder) as store:
-            supervisor = supervisor_over(store, folder, launcher(*acts), **settings)
-            try:
-                return await use(store, supervisor)
-            finally:
-                await supervisor.close()
-
-    return asyncio.run(main())
-
-
-async def running(store: JobStore, supervisor: Supervisor, folder: Path, **spec: Any) -> Job:
-    """A job whose trainer is at work."""
-    job = await store.create(new_job(folder, **spec))
-    await until_status(store, job.id, "running", ticking=supervisor)
-    await until_file(job.run_dir / "waiting")
-    return await store.get(job.id)
-
-
-def states_told(job: Job) -> list[str]:
-    rows = RunDir(job.run_dir).events()
-    return [row["message"] for row in rows if row["type"] == "state"]
 
 
 def test_a_job_runs_to_success_and_its_progress_is_seen(folder: Path) -> None:

@@ -28,7 +28,7 @@ from tests.fixtures_jobs import (
     until,
     until_status,
 )
-from tests.test_supervisor import drive, opened, running, states_told
+from tests.fixtures_supervisor import drive, opened, running, states_told
 
 RUNS = ("heed", "train", "wait", "succeed")
 

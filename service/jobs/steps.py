@@ -7,7 +7,7 @@ harms nothing, while the other order would forget a run that still holds its mac
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from service.errors import Unavailable, VeriSQLError
@@ -21,6 +21,8 @@ from service.jobs.state import ACTIVE
 from service.jobs.store import JobStore
 from service.jobs.validate import Validator
 
+Observer = Callable[[str], Awaitable[None]]
+"""Is told the id of a job whose state has been written."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,6 +38,7 @@ class Steps:
         work: Background[RunError | None],
         owner: str,
         lease_s: float,
+        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._launchers = launchers
@@ -44,6 +47,7 @@ class Steps:
         self._work = work
         self._owner = owner
         self._lease_s = lease_s
+        self._observe = observe
 
     async def take(self, job: Job, action: Action, seen: Seen) -> None:
         """Do it; raises Unavailable, and whatever a launcher or the store raises."""
@@ -73,6 +77,11 @@ class Steps:
             await asyncio.to_thread(_append_event, job, message, error)
         except OSError as reason:
             _LOG.warning("job %s: the event %r cannot be written: %s", job.id, message, reason)
+        if self._observe is not None:
+            try:
+                await self._observe(job.id)
+            except VeriSQLError as reason:
+                _LOG.warning("job %s: %r cannot be announced: %s", job.id, message, reason)
 
     async def _validate(self, job: Job) -> None:
         task = self._work.ended(job.id, partial(self._look, job))

@@ -24,7 +24,7 @@ from service.jobs.launchers.base import Launcher, Probe
 from service.jobs.prepare import Preparer
 from service.jobs.rundir import RunDir, RunError, RunStatus
 from service.jobs.state import ACTIVE
-from service.jobs.steps import Steps, placement
+from service.jobs.steps import Observer, Steps, placement
 from service.jobs.store import JobStore
 from service.jobs.validate import Validator
 from service.settings import Settings
@@ -46,6 +46,7 @@ class Supervisor:
         settings: Settings,
         *,
         lease_s: float = LEASE_S,
+        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -53,7 +54,9 @@ class Supervisor:
         self._lease_s = lease_s
         self._owner = uuid4().hex
         self._work: Background[RunError | None] = Background(self.wake)
-        self._steps = Steps(store, launchers, preparer, validator, self._work, self._owner, lease_s)
+        self._steps = Steps(
+            store, launchers, preparer, validator, self._work, self._owner, lease_s, observe
+        )
         self._expiry = Expiry(store, settings.registered_path)
         self._complaints: dict[str, str] = {}
         self._awake = asyncio.Event()
