@@ -58,7 +58,7 @@ def placement(folder: Path) -> Placement:
     return Placement("job_1", folder, Resources())
 
 
-async def submitted(launched: Launcher, run: Placement, patience_s: float = 150) -> Handle | None:
+async def submitted(launched: Launcher, run: Placement, patience_s: float = 400) -> Handle | None:
     """Submit as the supervisor does: again after each Unavailable."""
     deadline = time.monotonic() + patience_s
     while True:

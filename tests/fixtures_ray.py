@@ -144,7 +144,7 @@ class RayCluster:
 class RayPlace:
     """One run on the cluster; its folder is shared, since all nodes are this machine."""
 
-    patience_s = 150.0
+    patience_s = 400.0
 
     def __init__(self, cluster: RayCluster, folder: Path, **resources: object) -> None:
         self.cluster = cluster

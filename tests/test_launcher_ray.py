@@ -100,7 +100,7 @@ def test_a_run_waits_until_an_earlier_trainer_has_left_its_folder(ray_place: Ray
     assert asyncio.run(main()).exit_code == 0
 
 
-@pytest.mark.parametrize("lost", ["ray::NodePart", "ray::_ray_internal_job_actor"])
+@pytest.mark.parametrize("lost", ["ray::NodePart", "ray::JobSupervisor"])
 def test_a_machine_that_is_lost_makes_the_run_preempted_and_takes_the_trainer_along(
     ray_place: RayPlace, lost: str
 ) -> None:
