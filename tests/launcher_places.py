@@ -33,7 +33,7 @@ class Place(Protocol):
 class LocalPlace:
     """Processes of this machine."""
 
-    patience_s = 20.0
+    patience_s = 120.0
 
     def __init__(self, folder: Path) -> None:
         self._run = placement(folder)
