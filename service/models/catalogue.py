@@ -73,5 +73,5 @@ TUNED: dict[str, str] = {
 }
 """Models that this package carries as adapters, each with its base; tuned.py finds their files."""
 
-DEFAULT_MODEL = QWEN_CODER_05B.name
+DEFAULT_MODEL = "verisql-qwen2.5-coder-0.5b"
 """Of VERISQL_MODEL."""
