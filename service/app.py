@@ -17,6 +17,7 @@ from service.api import (
     feedback,
     generate,
     health,
+    job_streams,
     models,
     train_jobs,
     verify,
@@ -40,6 +41,7 @@ from service.jobs.launchers.local import LocalLauncher
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
+from service.jobs.watching import Watching
 from service.metrics import Metrics
 from service.models.adapters import AdapterStore
 from service.models.canary import Canary, CanaryLimits
@@ -79,7 +81,7 @@ def create_app(
     )
     asked = (health, generate, feedback, verify, verify_batch, audit)
     spoken = (openai_chat, openai_models)
-    for part in (*asked, train_jobs, models, databases, *spoken):
+    for part in (*asked, train_jobs, job_streams, models, databases, *spoken):
         app.include_router(part.router)
     return app
 
@@ -130,6 +132,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
+        watching=Watching(jobs.get, settings.job_poll_s),
         feedback=remembered,
     )
 
