@@ -35,13 +35,16 @@ from service.feedback.proof import Prover
 from service.feedback.store import FeedbackStore
 from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
+from service.jobs.announcing import Announcer, Reminder
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
 from service.jobs.launchers.local import LocalLauncher
+from service.jobs.outbox import Outbox
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.jobs.watching import Watching
+from service.jobs.webhooks import Webhooks
 from service.metrics import Metrics
 from service.models.adapters import AdapterStore
 from service.models.canary import Canary, CanaryLimits
@@ -111,7 +114,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
             queue_timeout_s=settings.queue_timeout_s,
         )
     )
-    jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
+    jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs, metrics)
     remembered = await _start_feedback(stack, settings, Prover(registry, executor))
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
@@ -157,18 +160,40 @@ def _demo_folder(settings: Settings) -> Path:
 
 
 async def _start_jobs(
-    stack: AsyncExitStack, settings: Settings, registry: DatabaseRegistry, data_dirs: list[Path]
+    stack: AsyncExitStack,
+    settings: Settings,
+    registry: DatabaseRegistry,
+    data_dirs: list[Path],
+    metrics: Metrics,
 ) -> tuple[Jobs, Supervisor]:
     store = JobStore(settings.store_address)
     await store.open()
     stack.push_async_callback(store.close)
     values = settings.index_path or settings.home_path
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
-    supervisor = Supervisor(store, {"local": LocalLauncher()}, preparer, settings)
+    webhooks = await _start_webhooks(stack, settings, store, metrics)
+    observe = Announcer(store, metrics.count_job_over, webhooks).noted
+    launchers = {"local": LocalLauncher()}
+    supervisor = Supervisor(store, launchers, preparer, settings, observe=observe)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
     checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path)
     return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+
+
+async def _start_webhooks(
+    stack: AsyncExitStack, settings: Settings, store: JobStore, metrics: Metrics
+) -> Webhooks | None:
+    if settings.webhooks is None:
+        return None
+    outbox = Outbox(settings.store_address)
+    webhooks = Webhooks(outbox, settings.webhooks, metrics.count_webhook)
+    await webhooks.start()
+    stack.push_async_callback(webhooks.close)
+    reminder = Reminder(store, outbox, webhooks)
+    await reminder.start()
+    stack.push_async_callback(reminder.close)
+    return webhooks
 
 
 async def _start_feedback(

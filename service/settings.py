@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
+from service.jobs.receivers import Receivers, read_receivers
 from service.models.catalogue import DEFAULT_MODEL
 from service.models.tuned import default_template
 from service.sandbox.limits import Limits
@@ -190,6 +191,13 @@ class Settings(BaseSettings):
         float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL on cancel, seconds.")
     ] = 20.0
 
+    webhook_urls: Annotated[
+        str, Field(description="Addresses told of each state of a job, comma separated.")
+    ] = ""
+    webhook_secret: Annotated[
+        str, Field(description="Signs webhooks: `whsec_` and Base64; several with commas.")
+    ] = ""
+
     @model_validator(mode="before")
     @classmethod
     def _resolve_engine(cls, values: Any) -> Any:
@@ -209,7 +217,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
-        _ = self.policy, self.template
+        _ = self.policy, self.template, self.webhooks
         return self
 
     @property
@@ -269,6 +277,11 @@ class Settings(BaseSettings):
                 "between two"
             )
         return urls
+
+    @property
+    def webhooks(self) -> Receivers | None:
+        """Who is told of jobs, None if nobody; raises ValueError."""
+        return read_receivers(self.webhook_urls, self.webhook_secret)
 
     @property
     def policy(self) -> Policy:

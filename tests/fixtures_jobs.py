@@ -17,7 +17,7 @@ from service.jobs.prepare import Preparer
 from service.jobs.resources import Resources
 from service.jobs.spec import JobSpec
 from service.jobs.store import JobStore
-from service.jobs.supervisor import Supervisor
+from service.jobs.supervisor import Observer, Supervisor
 from service.settings import load_settings
 
 T = TypeVar("T")
@@ -99,13 +99,19 @@ def model_folder(folder: Path) -> Path:
 
 
 def supervisor_over(
-    store: JobStore, folder: Path, local: Launcher, *, lease_s: float = 60, **settings: object
+    store: JobStore,
+    folder: Path,
+    local: Launcher,
+    *,
+    lease_s: float = 60,
+    observe: Observer | None = None,
+    **settings: object,
 ) -> Supervisor:
     """A supervisor with quick settings; nothing of it survives but store and run directories."""
     chosen = {"job_poll_s": 0.02, "cancel_grace_s": 30, "engine": "off"} | settings
     loaded = load_settings(home=folder, **chosen)
     preparer = Preparer([folder], folder / "models", loaded.limits)
-    return Supervisor(store, {"local": local}, preparer, loaded, lease_s=lease_s)
+    return Supervisor(store, {"local": local}, preparer, loaded, lease_s=lease_s, observe=observe)
 
 
 async def until_status(

@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from service.api import errors, job_streams, train_jobs
+from service.api import errors, health, job_streams, train_jobs
 from service.api.middleware import RequestContext
 from service.client.sse import Event, events
 from service.jobs.intake import Jobs
@@ -34,6 +34,7 @@ class JobService:
         self.folder = folder
         self.url = ""
         self.looks = 0
+        self.metrics = Metrics()
         self.watching: Watching
         self._store: JobStore
         self._loop: asyncio.AbstractEventLoop
@@ -77,7 +78,7 @@ class JobService:
         checks: Any = None  # only creating asks for them
         jobs = Jobs(self._store, checks, self.folder / "runs", lambda: None)
         self.watching = Watching(self.counted, 0.05, quiet_s=0.3)
-        app.state.parts = SimpleNamespace(jobs=jobs, watching=self.watching)
+        app.state.parts = SimpleNamespace(jobs=jobs, watching=self.watching, metrics=self.metrics)
         yield
         await self._store.close()
 
@@ -114,8 +115,8 @@ def job_service(folder: Path) -> Iterator[JobService]:
     service = JobService(folder)
     app = FastAPI(lifespan=service.lifespan)
     errors.install(app)
-    app.add_middleware(RequestContext, metrics=Metrics(), max_body_bytes=2**20)
-    for router in (train_jobs.router, job_streams.router):
+    app.add_middleware(RequestContext, metrics=service.metrics, max_body_bytes=2**20)
+    for router in (train_jobs.router, job_streams.router, health.router):
         app.include_router(router)
     with served(app) as url:
         service.url = url

@@ -160,6 +160,16 @@ class RunDir:
         """Complete lines of metrics.jsonl from line `after` (0-based) on."""
         return _rows(self.metrics_path, after, limit)
 
+    def newest_metrics(self, max_bytes: int = 16_384) -> dict[str, Any]:
+        """The last value of each number in the last rows; empty if there is none."""
+        size = self.metrics_path.stat().st_size if self.metrics_path.exists() else 0
+        start = max(0, size - max_bytes)
+        lines = _chunk(self.metrics_path, start, max_bytes).split(b"\n")
+        newest: dict[str, Any] = {}
+        for line in lines[1 if start else 0 : -1]:  # whole ones
+            newest |= parsed(line)
+        return newest
+
     def events(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of events.jsonl from line `after` (0-based) on."""
         return _rows(self.events_path, after, limit)

@@ -8,7 +8,7 @@ may be repeated, and each write is guarded by id, expected state and lease (stor
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from uuid import uuid4
@@ -26,6 +26,8 @@ from service.jobs.store import JobStore
 from service.settings import Settings
 
 LEASE_S = 10.0
+Observer = Callable[[str], Awaitable[None]]
+"""Is told the id of a job whose state has been written."""
 _CLOSE_S = 5.0
 _LOG = logging.getLogger(__name__)
 
@@ -41,12 +43,14 @@ class Supervisor:
         settings: Settings,
         *,
         lease_s: float = LEASE_S,
+        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._launchers = launchers
         self._preparer = preparer
         self._settings = settings
         self._lease_s = lease_s
+        self._observe = observe
         self._owner = uuid4().hex
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._complaints: dict[str, str] = {}
@@ -198,6 +202,11 @@ class Supervisor:
             await asyncio.to_thread(_append_event, job, message, error)
         except OSError as reason:
             _LOG.warning("job %s: the event %r cannot be written: %s", job.id, message, reason)
+        if self._observe is not None:
+            try:
+                await self._observe(job.id)
+            except VeriSQLError as reason:
+                _LOG.warning("job %s: %r cannot be announced: %s", job.id, message, reason)
 
     def _launcher(self, job: Job) -> Launcher:
         return self._launchers[job.spec.launcher]
