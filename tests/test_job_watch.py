@@ -40,6 +40,17 @@ def job(service: JobService) -> Job:
     return job
 
 
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    while started:
+        with started.pop() as process:
+            process.kill()
+
+
+started: list["subprocess.Popen[str]"] = []
+
+
 class Command:
     """A running `verisql`, its output read as it comes."""
 
@@ -49,11 +60,12 @@ class Command:
             cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"COLUMNS": "100", "TERM": "xterm", "TZ": "UTC"},
         )  # fmt: skip
+        started.append(self.process)
         self.said = ""
         self.errors = ""
-        self._readers = [threading.Thread(target=self._read_errors)]
+        self._readers = [threading.Thread(target=self._read_errors, daemon=True)]
         if stdout == subprocess.PIPE:
-            self._readers.append(threading.Thread(target=self._read))
+            self._readers.append(threading.Thread(target=self._read, daemon=True))
         for reader in self._readers:
             reader.start()
 

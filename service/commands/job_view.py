@@ -13,7 +13,7 @@ from rich.text import Text
 
 from service.pages.braille import curve
 from service.pages.run_lines import duration, event_line, step_line
-from service.pages.texts import one_line
+from service.pages.texts import one_line, visible
 
 Row = dict[str, Any]
 CURVES = ("reward", "useful_groups", "loss")
@@ -67,10 +67,10 @@ class LineView:
 
     def trouble(self, text: str | None) -> None:
         """See View."""
-        self._say(f"connection lost, trying again: {text}" if text else "connected again")
+        self._say(f"connection lost, trying again: {one_line(text)}" if text else "connected again")
 
     def _say(self, line: str) -> None:
-        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LivePicture:
