@@ -271,21 +271,36 @@ def test_what_waits_is_delivered_after_a_restart(folder: Path, receiver: Any) ->
     assert len(set(to.told())) == 1
 
 
-def test_a_receiver_that_is_not_there_is_tried_until_it_is(folder: Path, receiver: Any) -> None:
+def test_a_receiver_that_is_not_there_is_tried_again(folder: Path, receiver: Any) -> None:
     gone = receiver(200)
     gone.close()
-    patience = Patience(timeout_s=2, first_s=0.01, longest_s=0.05, give_up_s=0.5, idle_s=0.05)
 
     async def main() -> list[str]:
-        async with running(folder, gone, patience=patience) as one:
+        async with running(folder, gone) as one:
+            await one.announcer.noted((await started(one.store, folder)).id)
+
+            async def tries() -> int:
+                return len(one.counts)
+
+            await until(tries, lambda count: count >= 3, "three tries")
+            return one.counts[:3]
+
+    assert asyncio.run(main()) == ["failed"] * 3
+
+
+def test_a_message_that_is_too_old_is_given_up_after_a_last_try(
+    folder: Path, receiver: Any
+) -> None:
+    to = receiver(503)
+
+    async def main() -> list[str]:
+        async with running(folder, to, patience=Patience(give_up_s=0)) as one:
             await one.announcer.noted((await started(one.store, folder)).id)
             await one.until_delivered()
             return list(one.counts)
 
-    counts = asyncio.run(main())
-    assert len(counts) > 3
-    assert set(counts[:-1]) == {"failed"}
-    assert counts[-1] == "given_up"
+    assert asyncio.run(main()) == ["given_up"]
+    assert len(to.got) == 1
 
 
 def test_a_receiver_that_says_gone_is_asked_once(folder: Path, receiver: Any) -> None:
