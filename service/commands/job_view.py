@@ -160,4 +160,4 @@ def _cost(cost: Row) -> str:
 
 def _why(job: Row) -> str:
     error = job.get("error")
-    return one_line(f" ({error['code']}: {error['message']})") if error else ""
+    return " " + one_line(f"({error['code']}: {error['message']})") if error else ""

@@ -30,11 +30,12 @@ def watch(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
     where = address(url, api_key)
     console = Console()
     if not console.is_terminal:
-        job = _until_stopped(_watched(*where, job_id, LineView(console)), job_id)
+        work = _watched(*where, job_id, LineView(console), poll=False)  # events tell the states
+        job = _until_stopped(work, job_id)
     else:
         view = LivePicture()
         with Live(view, console=console, refresh_per_second=4):
-            job = _until_stopped(_watched(*where, job_id, view), job_id)
+            job = _until_stopped(_watched(*where, job_id, view, poll=True), job_id)
     if job["status"] != "succeeded":
         raise typer.Exit(1)
 
@@ -83,22 +84,24 @@ def _until_stopped(work: Coroutine[Any, Any, dict[str, Any]], job_id: str) -> di
         raise typer.Exit(130) from None
 
 
-async def _watched(url: str, key: str | None, job_id: str, view: View) -> dict[str, Any]:
+async def _watched(
+    url: str, key: str | None, job_id: str, view: View, *, poll: bool
+) -> dict[str, Any]:
     """Tell the view until the job's end; the job as it then is."""
     path = f"/train-jobs/{job_id}"
     async with following_client(url, key) as http:
         view.job(await _get(http, path))
-        tasks = [asyncio.create_task(_poll(http, path, view))]
-        tasks.append(asyncio.create_task(_follow_metrics(http, path, view)))
+        polling = [asyncio.create_task(_poll(http, path, view))] if poll else []
+        metrics = asyncio.create_task(_follow_metrics(http, path, view))
         ending = asyncio.create_task(_follow_events(http, path, view))
         try:
-            _, job = await asyncio.gather(tasks[1], ending)
+            await asyncio.gather(metrics, ending)
         finally:
-            for task in (*tasks, ending):
+            for task in (*polling, metrics, ending):
                 task.cancel()
-            await asyncio.gather(*tasks, ending, return_exceptions=True)
-        view.job(job)
-        return job
+            await asyncio.gather(*polling, metrics, ending, return_exceptions=True)
+        view.job(ending.result())
+        return ending.result()
 
 
 async def _follow_metrics(http: httpx.AsyncClient, path: str, view: View) -> None:
