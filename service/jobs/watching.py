@@ -102,6 +102,8 @@ class Watching:
     async def _keep_looking(self, watched: Watched) -> None:
         job_id, complaint = watched.look.job.id, ""
         while True:
+            # Also before the first look: a job that was seen to end just now is being noted.
+            await asyncio.sleep(self._pause_s)
             try:
                 # The row first: what a job that is over has left is complete.
                 job = await self._look(job_id)
@@ -110,7 +112,6 @@ class Watching:
             except (VeriSQLError, OSError) as error:
                 if complaint != (complaint := str(error)):  # once, not at every look
                     _LOG.warning("job %s cannot be looked at: %s", job_id, error)
-            await asyncio.sleep(self._pause_s)
 
 
 def _ended_long_ago(job: Job) -> bool:
