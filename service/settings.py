@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
+from service.jobs.receivers import Receivers, read_receivers
 from service.models.catalogue import DEFAULT_MODEL
 from service.models.tuned import default_template
 from service.sandbox.limits import Limits
@@ -212,6 +213,13 @@ class Settings(BaseSettings):
         Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
     ] = 300.0
 
+    webhook_urls: Annotated[
+        str, Field(description="Addresses told of each state of a job, comma separated.")
+    ] = ""
+    webhook_secret: Annotated[
+        str, Field(description="Signs webhooks: `whsec_` and Base64; several with commas.")
+    ] = ""
+
     @model_validator(mode="before")
     @classmethod
     def _resolve_engine(cls, values: Any) -> Any:
@@ -232,7 +240,7 @@ class Settings(BaseSettings):
                 "set at least one key, or listen on 127.0.0.1"
             )
         _check_ray(self.ray_url, self.ray_token)
-        _ = self.policy, self.template
+        _ = self.policy, self.template, self.webhooks
         return self
 
     @property
@@ -292,6 +300,11 @@ class Settings(BaseSettings):
                 "between two"
             )
         return urls
+
+    @property
+    def webhooks(self) -> Receivers | None:
+        """Who is told of jobs, None if nobody; raises ValueError."""
+        return read_receivers(self.webhook_urls, self.webhook_secret)
 
     @property
     def policy(self) -> Policy:

@@ -20,6 +20,9 @@ from service.jobs.spec import JobSpec, Parent
 from service.jobs.state import RESUMABLE, TERMINAL, JobState
 from service.jobs.store import JobStore
 
+TAIL_BYTES = 1_048_576
+"""Of a log's end, when its last lines are asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -137,6 +140,13 @@ class Jobs:
         read = RunDir(job.run_dir).log
         final = job.status in TERMINAL
         return Page(*await asyncio.to_thread(read, after, max_bytes, final=final))
+
+    async def log_start(self, job_id: str, lines: int) -> int:
+        """The cursor with which the last `lines` lines of the log begin; at most 1 MiB of them."""
+        job = await self._store.get(job_id)
+        start = RunDir(job.run_dir).log_start
+        final = job.status in TERMINAL
+        return await asyncio.to_thread(start, lines, TAIL_BYTES, final=final)
 
     async def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Complete checkpoints, first to last."""

@@ -1,0 +1,70 @@
+"""Gauges of jobs at /metrics: of those under way, and of no others."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fixtures_live import JobService, job_service
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[JobService]:
+    with job_service(tmp_path) as started:
+        yield started
+
+
+def gauges(service: JobService) -> dict[str, float]:
+    """Every series of a job, by `name{labels}` without the job's id."""
+    answer = httpx.get(f"{service.url}/metrics", timeout=60)
+    assert answer.status_code == 200
+    found = re.findall(r"^verisql_job_(\w+)\{job_id=\"(\w+)\"(.*)\} (.*)$", answer.text, re.M)
+    return {name + rest: float(value) for name, _, rest, value in found}
+
+
+def test_a_job_has_gauges_from_its_start_to_its_end(service: JobService) -> None:
+    job = service.create()
+    assert gauges(service) == {}
+    service.move(job, "starting")
+    assert gauges(service).keys() == {'status,status="starting"', "progress", "gpu_hours"}
+    run = service.run(job)
+    for step in (1, 2):
+        run.append_metrics({"step": step, "reward": step / 4, "useful_groups": 0.5, "loss": None})
+    run.append_metrics({"step": 2, "stage": "evaluate", "dev_accuracy": 1.0})
+    with run.metrics_path.open("a") as file:
+        file.write('{"step": 3, "rew')
+    service.move(job, "running")
+    assert gauges(service) == {
+        'status,status="running"': 1, "progress": 0, "gpu_hours": 0,
+        "step": 2, "reward": 0.5, "useful_groups": 0.5,
+    }  # fmt: skip
+    service.move(job, "succeeded")
+    assert gauges(service) == {}
+
+
+def test_the_newest_numbers_are_found_at_the_end_of_a_long_file(service: JobService) -> None:
+    job = service.move(service.create(), "starting", "running")
+    run = service.run(job)
+    for step in range(500):
+        run.append_metrics({"step": step, "reward": 0.5, "note": "x" * 100})
+    assert gauges(service)["step"] == 499
+
+
+def test_a_store_that_does_not_answer_leaves_the_other_metrics(service: JobService) -> None:
+    service.move(service.create(), "starting", "running")
+    assert gauges(service)
+    with closing(sqlite3.connect(service.folder / "jobs.db", isolation_level=None)) as other:
+        other.execute("DROP TABLE jobs")
+    assert gauges(service) == {}
+    assert "verisql_requests_total" in httpx.get(f"{service.url}/metrics").text
+
+
+def test_ended_jobs_are_counted_by_their_last_state(service: JobService) -> None:
+    service.metrics.count_job_over("failed")
+    text = httpx.get(f"{service.url}/metrics").text
+    assert 'verisql_jobs_finished_total{status="failed"} 1.0' in text
+    assert 'verisql_jobs_finished_total{status="succeeded"} 0.0' in text
