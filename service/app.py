@@ -180,7 +180,8 @@ async def _start_jobs(
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
     checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(placed))
-    return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+    jobs = Jobs(store, checks, settings.runs_path, supervisor.wake, observe)
+    return jobs, supervisor
 
 
 async def _start_webhooks(

@@ -7,8 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from service.generation.task import GenerateAnswer
 from service.jobs.numbers import JobNumbers
-from service.jobs.state import JobState
-from service.jobs.watching import OVER
+from service.jobs.state import TERMINAL, JobState
 from service.text2sql.types import VerifyReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -79,7 +78,7 @@ class Metrics:
             "verisql_jobs_finished", "Jobs by the state they ended in.", ["status"],
             registry=self._registry,
         )  # fmt: skip
-        for status in sorted(OVER):
+        for status in sorted(TERMINAL):
             self._jobs_over.labels(status)  # shown as 0 from the start
         self._webhooks = Counter(
             "verisql_webhook_tries", "Tries to deliver a webhook, by how they ended.", ["result"],

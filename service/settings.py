@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
-from service.jobs.receivers import Receivers, read_receivers
+from service.jobs.settings import JobSettings
 from service.models.catalogue import DEFAULT_MODEL
 from service.models.tuned import default_template
 from service.sandbox.limits import Limits
@@ -25,7 +25,7 @@ from service.text2sql.types import FLAGS, Flag
 PREFIX = "VERISQL_"
 
 
-class Settings(BaseSettings):
+class Settings(JobSettings, BaseSettings):
     """Read once at start, frozen, passed down."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -181,44 +181,6 @@ class Settings(BaseSettings):
     keep_answers_days: Annotated[
         float, Field(gt=0, le=3650, description="Longest time that an answer is kept, days.")
     ] = 30.0
-    ray_url: Annotated[
-        str | None,
-        Field(
-            pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
-            description="Dashboard of the Ray cluster for jobs with `launcher: ray`, e.g. "
-            "`http://ray-head:8265`.",
-        ),
-    ] = None
-    ray_token: Annotated[
-        SecretStr | None, Field(description="The cluster's token (`RAY_AUTH_MODE=token`).")
-    ] = None
-    ray_python: Annotated[
-        str,
-        Field(min_length=1, description="Python of the cluster's nodes, with VeriSQL installed."),
-    ] = "python"
-    max_running_jobs: Annotated[
-        int, Field(ge=1, le=1000, description="Training jobs that run at once; others queue.")
-    ] = 1
-    job_poll_s: Annotated[
-        float, Field(gt=0, le=60, description="Pause between two looks at the jobs, seconds.")
-    ] = 0.5
-    cancel_grace_s: Annotated[
-        float, Field(ge=0, le=3600, description="From SIGTERM to SIGKILL of a trainer, seconds.")
-    ] = 20.0
-    retry_pause_s: Annotated[
-        float, Field(ge=0, le=600, description="Before a job's first retry, then doubled, seconds.")
-    ] = 10.0
-    job_audit_s: Annotated[
-        float,
-        Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
-    ] = 300.0
-
-    webhook_urls: Annotated[
-        str, Field(description="Addresses told of each state of a job, comma separated.")
-    ] = ""
-    webhook_secret: Annotated[
-        str, Field(description="Signs webhooks: `whsec_` and Base64; several with commas.")
-    ] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -239,8 +201,7 @@ class Settings(BaseSettings):
                 f"VERISQL_HOST={self.host} is not loopback and VERISQL_API_KEYS is empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
-        _check_ray(self.ray_url, self.ray_token)
-        _ = self.policy, self.template, self.webhooks
+        _ = self.policy, self.template
         return self
 
     @property
@@ -300,11 +261,6 @@ class Settings(BaseSettings):
                 "between two"
             )
         return urls
-
-    @property
-    def webhooks(self) -> Receivers | None:
-        """Who is told of jobs, None if nobody; raises ValueError."""
-        return read_receivers(self.webhook_urls, self.webhook_secret)
 
     @property
     def policy(self) -> Policy:
@@ -371,19 +327,6 @@ def _explain(error: Any) -> str:
     return f"{name}={error['input']!r}: {error['msg']}"
 
 
-def _check_ray(url: str | None, token: SecretStr | None) -> None:
-    if token is None:
-        return
-    if url is None:
-        raise ValueError(
-            "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not: set it to the address of the "
-            "cluster's dashboard, e.g. http://ray-head:8265"
-        )
-    said = token.get_secret_value()
-    if not (said.isascii() and said.isprintable() and said.strip()):
-        raise ValueError("VERISQL_RAY_TOKEN is empty or has characters that no HTTP header takes")
-
-
 def _absolute(field: str, path: Path) -> Path:
     try:
         return path.expanduser().resolve()
@@ -403,7 +346,8 @@ def _is_loopback(host: str) -> bool:
 def table() -> str:
     """The settings as the Markdown rows of docs/settings.md."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
+    fields = Settings.model_fields.items()  # inherited ones first, which are shown last
+    for name, field in sorted(fields, key=lambda item: item[0] in JobSettings.model_fields):
         default = "" if field.default_factory or field.default in (None, "") else field.default
         shown = f"`{default}`" if default != "" else "-"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")

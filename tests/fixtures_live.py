@@ -19,10 +19,11 @@ from service.client.sse import Event, events
 from service.jobs.intake import Jobs
 from service.jobs.job import Changes, Job
 from service.jobs.rundir import RunDir
+from service.jobs.state import TERMINAL
 from service.jobs.store import JobStore
-from service.jobs.watching import OVER, Watching
+from service.jobs.watching import Watching
 from service.metrics import Metrics
-from tests.fixtures_jobs import new_job, store_at
+from tests.fixtures_jobs import new_job, queued, store_at
 
 LONG_S = 60.0  # more than any step takes; what fails ends by it
 
@@ -39,8 +40,9 @@ class JobService:
         self._store: JobStore
         self._loop: asyncio.AbstractEventLoop
 
-    def create(self) -> Job:
-        return self.call(self._store.create(new_job(self.folder)))
+    def create(self, **spec: object) -> Job:
+        """A queued job."""
+        return self.call(queued(self._store, new_job(self.folder, **spec)))
 
     def run(self, job: Job) -> RunDir:
         job.run_dir.mkdir(parents=True, exist_ok=True)
@@ -64,7 +66,7 @@ class JobService:
                 await self._store.start_next("test", lease_s=LONG_S * 60, limit=1000)
             return
         job = await self._store.get(job_id)
-        ended: Changes = {"finished_at": time.time()} if state in OVER else {}
+        ended: Changes = {"finished_at": time.time()} if state in TERMINAL else {}
         assert await self._store.update(job, "test", status=state, **ended)
 
     async def counted(self, job_id: str) -> Job:

@@ -20,14 +20,15 @@ from service.jobs.job import Job
 from service.jobs.outbox import Outbox
 from service.jobs.receivers import Receivers
 from service.jobs.signature import read_keys, signed_headers
-from service.jobs.spec import JobSpec
 from service.jobs.store import JobStore
 from service.jobs.webhooks import Patience, Webhooks
 from service.settings import load_settings
 from tests.fixtures_jobs import (
     end_trainers,
+    job_row,
     launcher,
     new_job,
+    queued,
     store_at,
     supervisor_over,
     until,
@@ -132,7 +133,7 @@ async def running(folder: Path, *to: Receiver, patience: Patience = QUICK) -> An
 
 async def started(store: JobStore, folder: Path) -> Job:
     """A job in the state `starting`, not announced."""
-    await store.create(new_job(folder))
+    await queued(store, new_job(folder))
     job = await store.start_next("test", lease_s=600, limit=100)
     assert job
     return job
@@ -348,7 +349,7 @@ def test_two_services_deliver_each_message_once(store_url: str, receiver: Any) -
         for one in pair:
             await one.start()
         for number in range(20):
-            job = a_job(number)
+            job = job_row(id=f"job_{number}")
             await asyncio.gather(*(one.announce(job) for one in pair))
         await until(outboxes[0].waiting, lambda count: count == 0, "an empty outbox")
         await outboxes[1].forget(time.time())
@@ -358,16 +359,6 @@ def test_two_services_deliver_each_message_once(store_url: str, receiver: Any) -
 
     asyncio.run(main())
     assert len(to.told()) == len(set(to.told())) == 20
-
-
-def a_job(number: int) -> Job:
-    spec = JobSpec(base_model="m", train_data="demo")
-    return Job(
-        id=f"job_{number}", status="running", spec=spec, spec_sha256="0" * 64, run_dir=Path("/x"),
-        idempotency_key=None, request_sha256="", wish=None, lease_owner=None, lease_until=None,
-        created_at=1.0, started_at=2.0, stopping_since=None, finished_at=None, stage=None,
-        progress=0.5, eta_s=None, error=None, best_checkpoint=None, handle=None,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

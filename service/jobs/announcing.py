@@ -10,12 +10,10 @@ from service.errors import VeriSQLError
 from service.jobs.job import Job
 from service.jobs.message import message_id
 from service.jobs.outbox import Outbox
-from service.jobs.state import STATES, JobState
+from service.jobs.state import STATES, TERMINAL, JobState
 from service.jobs.store import JobStore
-from service.jobs.watching import OVER
 from service.jobs.webhooks import Webhooks
 
-_BEFORE = frozenset({"validating", "queued"})  # of a job that nothing has happened to yet
 _PAGE = 100  # jobs of each state that are looked at
 _RECENT_S = 86_400.0
 _KEEP_S = 7 * 86_400.0
@@ -44,7 +42,7 @@ class Announcer:
 
     def _count(self, job: Job) -> None:
         key = message_id(job)
-        if job.status in OVER and key not in self._counted:
+        if job.status in TERMINAL and key not in self._counted:
             self._counted[key] = None
             self._count_over(job.status)
             if len(self._counted) > _COUNTED:
@@ -76,8 +74,7 @@ class Reminder:
     async def look(self) -> None:
         """Announce every state that no message tells; raises as the store does."""
         for state in STATES:
-            if state not in _BEFORE:
-                await self._look_at(await self._store.page(limit=_PAGE, status=state))
+            await self._look_at(await self._store.page(limit=_PAGE, status=state))
         await self._outbox.forget(time.time() - _KEEP_S)
 
     async def _look_at(self, jobs: list[Job]) -> None:
@@ -85,7 +82,7 @@ class Reminder:
         told_of = await self._outbox.told_of([job.id for job in jobs])
         for job in jobs:
             recent = (job.finished_at or 0) > time.time() - _RECENT_S and job.id in told_of
-            if message_id(job) not in known and (job.status not in OVER or recent):
+            if message_id(job) not in known and (job.status not in TERMINAL or recent):
                 await self._webhooks.announce(job)
 
     async def _run(self) -> None:

@@ -15,6 +15,7 @@ from service.errors import InvalidRequest, InvalidTransition, UnknownJob
 from service.jobs.again import check_fork, check_going, check_resumable
 from service.jobs.checks import Checks
 from service.jobs.job import Job, NewJob, new_job_id
+from service.jobs.notes import Notes, Observer
 from service.jobs.rundir import Checkpoint, RunDir
 from service.jobs.spec import JobSpec, Parent
 from service.jobs.state import RESUMABLE, TERMINAL, JobState
@@ -35,17 +36,24 @@ class Page:
 class Jobs:
     """Training jobs as the API sees them.
 
-    `wake` is called when there is something new for the supervisor. Methods that take an id raise
+    `wake` is called when there is something new for the supervisor, `observe` when a state has been
+    written here. Methods that take an id raise
     UnknownJob; all raise NoDiskSpace or Unavailable when the store fails.
     """
 
     def __init__(
-        self, store: JobStore, checks: Checks, runs_dir: Path, wake: Callable[[], None]
+        self,
+        store: JobStore,
+        checks: Checks,
+        runs_dir: Path,
+        wake: Callable[[], None],
+        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._checks = checks
         self._runs_dir = runs_dir
         self._wake = wake
+        self._notes = Notes(observe)
 
     async def create(self, spec: JobSpec, idempotency_key: str | None = None) -> Job:
         """Check what can be checked at once, then create it; a key seen before gives back its job.
@@ -71,6 +79,7 @@ class Jobs:
                 idempotency_key=idempotency_key,
             )
         )
+        await self._notes.announce(job)
         self._wake()
         return job
 
@@ -113,7 +122,8 @@ class Jobs:
         job = await self._store.get(job_id)
         if job.status in RESUMABLE:
             await asyncio.to_thread(check_resumable, job)
-            await self._store.resume(job)
+            if await self._store.resume(job):
+                await self._notes.note(job, f"{job.status} -> queued")
             job = await self._store.get(job_id)
         check_going(job)
         self._wake()

@@ -21,12 +21,7 @@ def message_of(job: Job, now: float) -> Message:
 
 def message_id(job: Job) -> str:
     """`job_...-ATTEMPT-STATUS`: no full stop in it, which stands between the signed parts."""
-    return f"{job.id}-{attempt_of(job)}-{job.status}"
-
-
-def attempt_of(job: Job) -> int:
-    """0 for the first start; each resume or retry is the next one."""
-    return int(getattr(job, "attempt", 0))
+    return f"{job.id}-{job.attempt}-{job.status}"
 
 
 def _data(job: Job) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def _data(job: Job) -> dict[str, Any]:
         "id": job.id,
         "name": job.spec.name,
         "status": job.status,
-        "attempt": attempt_of(job),
+        "attempt": job.attempt,
         "stage": job.stage,
         "progress": job.progress,
         "best_checkpoint": job.best_checkpoint,

@@ -1,4 +1,4 @@
-"""What is told of a job once its row has been written: in the log, in its events, to an observer."""
+"""What is told of a job once its row has been written: in log, events, to an observer."""
 
 import asyncio
 import logging

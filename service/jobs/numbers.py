@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
-from service.jobs.state import STATES, JobState
-from service.jobs.watching import OVER
+from service.jobs.state import STATES, TERMINAL, JobState
 
 MOST = 100
 """Jobs of each state that have numbers, the newest ones: no more series than that."""
@@ -31,20 +30,13 @@ async def numbers_under_way(page: Page) -> list[JobNumbers]:
     """Of every job that is neither waiting nor over; `page` gives the newest jobs in a state."""
     found = []
     for state in STATES:
-        if state not in OVER and state not in _WAITING:
+        if state not in TERMINAL and state not in _WAITING:
             found += [await asyncio.to_thread(_numbers, job) for job in await page(state)]
     return found
 
 
-def gpu_hours(job: Job, now: float) -> float:
-    """For how long GPUs were held, attempts before this one included, times their number."""
-    began: float | None = getattr(job, "attempt_started_at", job.started_at)
-    held_s = float(getattr(job, "active_s", 0.0)) + (now - began if began else 0.0)
-    return held_s / 3600 * job.spec.resources.nodes * job.spec.resources.gpus_per_node
-
-
 def _numbers(job: Job) -> JobNumbers:
-    values = {"progress": job.progress, "gpu_hours": gpu_hours(job, time.time())}
+    values = {"progress": job.progress, "gpu_hours": job.cost(time.time()).gpu_hours}
     if job.eta_s is not None:
         values["eta_seconds"] = job.eta_s
     row = RunDir(job.run_dir).newest_metrics()

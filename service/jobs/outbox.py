@@ -81,6 +81,8 @@ class Outbox(Storage):
         now, table = time.time(), _deliveries.c
         due = (table.url == url) & (table.state == "waiting") & (table.next_at <= now)
         oldest = sa.select(table.message_id).where(due).order_by(table.created_at).limit(1)
+        # One that another service takes just now is passed by; SQLite has one writer at a time.
+        oldest = oldest.with_for_update(skip_locked=True)
         statement = (
             sa.update(_deliveries)
             .where(table.message_id == oldest.scalar_subquery(), due)

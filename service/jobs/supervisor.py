@@ -57,8 +57,7 @@ class Supervisor:
         self._owner = uuid4().hex
         self._work: Background[RunError | None] = Background(self.wake)
         self._steps = Steps(
-            *(store, launchers, preparer, validator),
-            *(self._work, self._notes, self._owner, lease_s),
+            store, launchers, preparer, validator, self._work, self._notes, self._owner, lease_s
         )
         self._expiry = Expiry(store, settings.registered_path)
         self._complaints: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """Watching a job: one look at its row and its files, shared by all who watch it.
 
+It ends with a terminal state; a failed job that is resumed is watched anew.
+
 However many watch, the store is asked once and three files are looked at once in each pause. A
 watcher reads a file only where it has changed, from where it had got to (following.py).
 """
@@ -16,10 +18,8 @@ from pathlib import Path
 from service.errors import VeriSQLError
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
-from service.jobs.state import JobState
+from service.jobs.state import TERMINAL
 
-OVER: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
-"""States with which watching ends; a failed job that is resumed is watched anew."""
 QUIET_S = 15.0
 _SETTLED_S = 5.0
 _LOG = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Watched:
     def see(self, job: Job, stamps: Stamps) -> None:
         """Tell the watchers if anything is new."""
         before = self.look
-        settled = job.status in OVER and (before.job.status in OVER or _ended_long_ago(job))
+        settled = job.status in TERMINAL and (before.job.status in TERMINAL or _ended_long_ago(job))
         if (job.status, stamps, settled) != (before.job.status, before.stamps, before.settled):
             self.look = Look(job, stamps, settled)
             news, self._news = self._news, asyncio.Event()
@@ -115,7 +115,7 @@ class Watching:
 
 
 def _ended_long_ago(job: Job) -> bool:
-    return job.status in OVER and time.time() > (job.finished_at or 0) + _SETTLED_S
+    return job.status in TERMINAL and time.time() > (job.finished_at or 0) + _SETTLED_S
 
 
 def _stamps(folder: Path) -> Stamps:
