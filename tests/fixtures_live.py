@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 import uvicorn
@@ -25,6 +25,7 @@ from service.jobs.watching import Watching
 from service.metrics import Metrics
 from tests.fixtures_jobs import new_job, queued, store_at
 
+TWO_GPUS = {"gpus_per_node": 2}
 LONG_S = 60.0  # more than any step takes; what fails ends by it
 
 
@@ -53,6 +54,10 @@ class JobService:
         for state in states:
             self.call(self._moved(job.id, state))
         return self.call(self._store.get(job.id))
+
+    def change(self, job: Job, **changes: Unpack[Changes]) -> None:
+        """Other columns, while it is in that state."""
+        assert self.call(self._store.update(job, "test", **changes))
 
     def call(self, work: Awaitable[Any]) -> Any:
         async def inside() -> Any:

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures_live import JobService, job_service
+from tests.fixtures_live import TWO_GPUS, JobService, job_service
 
 
 @pytest.fixture
@@ -44,6 +45,17 @@ def test_a_job_has_gauges_from_its_start_to_its_end(service: JobService) -> None
     }  # fmt: skip
     service.move(job, "succeeded")
     assert gauges(service) == {}
+
+
+def test_gpu_hours_are_the_cost_of_the_job_all_attempts_together(service: JobService) -> None:
+    job = service.move(service.create(resources=TWO_GPUS), "starting", "running")
+    service.change(job, active_s=1800.0, attempt_started_at=time.time() - 3600)
+    cost = httpx.get(f"{service.url}/train-jobs/{job.id}").json()["cost"]
+    assert gauges(service)["gpu_hours"] == pytest.approx(cost["gpu_hours"], abs=0.1)
+    service.change(job, attempt_started_at=None)
+    assert gauges(service)["gpu_hours"] == 1.0
+    service.move(job, "paused")
+    assert gauges(service)["gpu_hours"] == 1.0
 
 
 def test_the_newest_numbers_are_found_at_the_end_of_a_long_file(service: JobService) -> None:

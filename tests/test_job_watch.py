@@ -19,7 +19,7 @@ from rich.console import Console
 
 from service.commands.job_view import LivePicture
 from service.jobs.job import Job
-from tests.fixtures_live import LONG_S, JobService, job_service
+from tests.fixtures_live import LONG_S, TWO_GPUS, JobService, job_service
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
 
 @pytest.fixture
 def job(service: JobService) -> Job:
-    job = service.move(service.create(), "starting", "running")
+    job = service.move(service.create(resources=TWO_GPUS), "starting", "running")
+    service.change(job, active_s=1800.0)
     run = service.run(job)
     run.append_event("info", "state", "queued -> starting")
     run.append_metrics({"step": 1, "stage": "grpo", "reward": 0.25, "useful_groups": 0.5})
@@ -134,7 +135,14 @@ def test_a_terminal_shows_curves_and_the_end_and_is_put_right(
     until(lambda: drawn(f"{job.id}: failed"), lambda: seen)
     assert command.end() == 1
     os.close(master)
-    for told in ("reward", "0.9667", "useful groups", "state: queued -> starting", "⡠"):
+    for told in (
+        "reward",
+        "1.00 gpu hours",
+        "0.9667",
+        "useful groups",
+        "state: queued -> starting",
+        "⡠",
+    ):
         assert told in seen
     assert "\x1b[?25h" in seen  # the cursor is back
 

@@ -17,9 +17,9 @@ from service.api.live import LiveJob
 from service.client.sse import Event
 from service.jobs.following import Batch, Item
 from service.jobs.job import Job
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import RunDir, RunStatus
 from service.jobs.watching import Watching
-from tests.fixtures_live import LONG_S, JobService, Stream, job_service, stream, whole
+from tests.fixtures_live import LONG_S, TWO_GPUS, JobService, Stream, job_service, stream, whole
 from tests.test_api_errors import check_error
 
 
@@ -190,6 +190,43 @@ def test_a_job_that_waits_keeps_its_stream_open_with_signs_of_life(service: JobS
         raise AssertionError(text)
 
     assert asyncio.run(main()).startswith("retry: 2000\n\n: still here")
+
+
+def test_a_paused_job_keeps_its_stream_open_and_is_followed_when_it_goes_on(
+    service: JobService, job: Job
+) -> None:
+    run = service.run(job)
+    add(run, 1)
+    service.move(job, "paused")
+
+    async def main() -> str:
+        headers, text = {"Accept": "text/event-stream"}, ""
+        async with (
+            httpx.AsyncClient(base_url=service.url, timeout=LONG_S) as http,
+            http.stream("GET", path_of(job, "metrics"), headers=headers) as response,
+        ):
+            async for chunk in response.aiter_text():
+                text += chunk
+                if text.count(": still here\n\n") == 3 and not run.status():
+                    run.write_status(RunStatus())
+                    await asyncio.to_thread(service.move, job, "queued", "starting", "running")
+                    add(run, 2)
+                    await asyncio.to_thread(service.move, job, "succeeded")
+        return text
+
+    text = asyncio.run(main())
+    first, quiet, rest = text.index('"step": 1'), text.index(": still"), text.index('"step": 2')
+    assert first < quiet < rest < text.index("event: end")
+    assert text.count("event: metric") == 2
+
+
+def test_the_end_tells_what_the_job_has_cost(service: JobService) -> None:
+    job = service.move(service.create(resources=TWO_GPUS), "starting", "running")
+    service.change(job, active_s=1800.0)
+    service.move(job, "succeeded")
+    asked = httpx.get(f"{service.url}/train-jobs/{job.id}").json()
+    assert asked["cost"] == {"gpu_hours": 1.0, "cpu_hours": 0.5 * job.spec.resources.cpus}
+    assert json.loads(whole(service.url, path_of(job, "events"))[-1].data) == asked
 
 
 def test_a_caller_that_goes_away_ends_the_looking(service: JobService, job: Job) -> None:

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from service.demo import build_demo
 from service.errors import SettingsError
 from service.jobs.announcing import Announcer, Reminder
+from service.jobs.checks import Checks
+from service.jobs.intake import Jobs
 from service.jobs.job import Job
 from service.jobs.outbox import Outbox
 from service.jobs.receivers import Receivers
@@ -23,6 +26,7 @@ from service.jobs.signature import read_keys, signed_headers
 from service.jobs.store import JobStore
 from service.jobs.webhooks import Patience, Webhooks
 from service.settings import load_settings
+from service.text2sql.databases import DatabaseRegistry
 from tests.fixtures_jobs import (
     end_trainers,
     job_row,
@@ -179,14 +183,26 @@ def test_addresses_and_keys_are_lists() -> None:
     assert found == Receivers(("http://a/1", "http://[::1]:80/2"), KEYS * 2)
 
 
+def intake(folder: Path, one: Running) -> Jobs:
+    """What callers speak to; its supervisor looks when the test says so."""
+    build_demo(folder / "data")
+    registry = DatabaseRegistry.scan([folder / "data"])
+    checks = Checks(registry, [folder / "data"], folder / "models", folder / "runs")
+    return Jobs(one.store, checks, folder / "runs", lambda: None, one.announcer.noted)
+
+
 def test_every_state_of_a_job_arrives_signed_and_in_order(folder: Path, receiver: Any) -> None:
     to = receiver(200)
 
     async def main() -> tuple[Job, Running]:
         async with running(folder, to) as one:
-            acts = launcher("train", "until_told", "succeed")
+            acts, jobs = launcher("train", "until_told", "succeed"), intake(folder, one)
             supervisor = supervisor_over(one.store, folder, acts, observe=one.announcer.noted)
-            job = await one.store.create(new_job(folder, metadata={"team": "bi"}))
+            job = await jobs.create(new_job(folder, metadata={"team": "bi"}).spec)
+            await until_status(one.store, job.id, "running", ticking=supervisor)
+            await jobs.pause(job.id)
+            await until_status(one.store, job.id, "paused", ticking=supervisor)
+            await jobs.resume(job.id)
             await until_status(one.store, job.id, "running", ticking=supervisor)
             (job.run_dir / "go").touch()
             done = await until_status(one.store, job.id, "succeeded", ticking=supervisor)
@@ -194,8 +210,9 @@ def test_every_state_of_a_job_arrives_signed_and_in_order(folder: Path, receiver
             return done, one
 
     job, one = asyncio.run(main())
-    types = [f"train_job.{state}" for state in ("starting", "running", "succeeded")]
-    assert [told for _, told in to.told()] == types
+    first = ("0-validating", "0-queued", "0-starting", "0-running", "0-paused")
+    states = (*first, "1-queued", "1-starting", "1-running", "1-succeeded")
+    assert to.told() == [(f"{job.id}-{s}", f"train_job.{s[2:]}") for s in states]
     headers, body, _ = to.got[-1]
     content = b".".join(
         [headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body]
@@ -205,7 +222,7 @@ def test_every_state_of_a_job_arrives_signed_and_in_order(folder: Path, receiver
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     data = json.loads(body)["data"]
     assert data | {"id": job.id, "progress": 1.0, "metadata": {"team": "bi"}} == data
-    assert (one.over, one.counts) == (["succeeded"], ["delivered"] * 3)
+    assert (one.over, one.counts) == (["succeeded"], ["delivered"] * 9)
 
 
 def test_a_failing_receiver_gets_the_same_message_again_until_it_takes_it(
