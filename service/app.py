@@ -17,6 +17,7 @@ from service.api import (
     feedback,
     generate,
     health,
+    job_streams,
     models,
     train_jobs,
     verify,
@@ -34,13 +35,17 @@ from service.feedback.proof import Prover
 from service.feedback.store import FeedbackStore
 from service.generation.context import Contexts
 from service.generation.generator import Defaults, Generator
+from service.jobs.announcing import Announcer, Reminder
 from service.jobs.checks import Checks
 from service.jobs.intake import Jobs
 from service.jobs.launchers.make import launchers
+from service.jobs.outbox import Outbox
 from service.jobs.prepare import Preparer
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.jobs.validate import Validator
+from service.jobs.watching import Watching
+from service.jobs.webhooks import Webhooks
 from service.metrics import Metrics
 from service.models.adapters import AdapterStore
 from service.models.canary import Canary, CanaryLimits
@@ -80,7 +85,7 @@ def create_app(
     )
     asked = (health, generate, feedback, verify, verify_batch, audit)
     spoken = (openai_chat, openai_models)
-    for part in (*asked, train_jobs, models, databases, *spoken):
+    for part in (*asked, train_jobs, job_streams, models, databases, *spoken):
         app.include_router(part.router)
     return app
 
@@ -110,7 +115,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
             queue_timeout_s=settings.queue_timeout_s,
         )
     )
-    jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs)
+    jobs, supervisor = await _start_jobs(stack, settings, registry, data_dirs, metrics)
     remembered = await _start_feedback(stack, settings, Prover(registry, executor))
     schemas = SchemaCache()
     copies = Copies(settings.home_path / "copies", memory_mb=settings.worker_memory_mb)
@@ -131,6 +136,7 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
         generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
         jobs=jobs,
         supervisor=supervisor,
+        watching=Watching(jobs.get, settings.job_poll_s),
         feedback=remembered,
     )
 
@@ -155,7 +161,11 @@ def _demo_folder(settings: Settings) -> Path:
 
 
 async def _start_jobs(
-    stack: AsyncExitStack, settings: Settings, registry: DatabaseRegistry, data_dirs: list[Path]
+    stack: AsyncExitStack,
+    settings: Settings,
+    registry: DatabaseRegistry,
+    data_dirs: list[Path],
+    metrics: Metrics,
 ) -> tuple[Jobs, Supervisor]:
     store = JobStore(settings.store_address)
     await store.open()
@@ -164,11 +174,29 @@ async def _start_jobs(
     preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
     validator = Validator(registry, settings.limits, settings.job_audit_s)
     placed = await stack.enter_async_context(launchers(settings))
-    supervisor = Supervisor(store, placed, preparer, validator, settings)
+    webhooks = await _start_webhooks(stack, settings, store, metrics)
+    observe = Announcer(store, metrics.count_job_over, webhooks).noted
+    supervisor = Supervisor(store, placed, preparer, validator, settings, observe=observe)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
     checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(placed))
-    return Jobs(store, checks, settings.runs_path, supervisor.wake), supervisor
+    jobs = Jobs(store, checks, settings.runs_path, supervisor.wake, observe)
+    return jobs, supervisor
+
+
+async def _start_webhooks(
+    stack: AsyncExitStack, settings: Settings, store: JobStore, metrics: Metrics
+) -> Webhooks | None:
+    if settings.webhooks is None:
+        return None
+    outbox = Outbox(settings.store_address)
+    webhooks = Webhooks(outbox, settings.webhooks, metrics.count_webhook)
+    await webhooks.start()
+    stack.push_async_callback(webhooks.close)
+    reminder = Reminder(store, outbox, webhooks)
+    await reminder.start()
+    stack.push_async_callback(reminder.close)
+    return webhooks
 
 
 async def _start_feedback(

@@ -15,6 +15,7 @@ from service.commands.audit import audit
 from service.commands.compare import compare_runs
 from service.commands.eval import evaluation
 from service.commands.feedback import feedback
+from service.commands.job_watch import events, logs, watch
 from service.commands.models import models
 from service.commands.options import Key, Url, address
 from service.commands.store import store
@@ -127,11 +128,9 @@ def metrics(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
         terminal.show_steps(client.get(f"/train-jobs/{job_id}/metrics")["data"])
 
 
-@jobs.command()
-def logs(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
-    """The trainer's output so far."""
-    with _client(url, api_key) as client:
-        terminal.show_lines(client.get(f"/train-jobs/{job_id}/logs")["data"])
+jobs.command()(watch)
+jobs.command()(logs)
+jobs.command()(events)
 
 
 @jobs.command()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ModelUnavailable, SettingsError, UnsupportedValue
 from service.jobs.settings import JobSettings
@@ -27,7 +27,7 @@ from service.text2sql.types import FLAGS, Flag
 PREFIX = "VERISQL_"
 
 
-class Settings(JobSettings):
+class Settings(JobSettings, BaseSettings):
     """Read once at start, frozen, passed down."""
 
     model_config = SettingsConfigDict(

@@ -104,7 +104,7 @@ def show_steps(steps: Sequence[dict[str, Any]]) -> None:
 def show_lines(lines: Sequence[str]) -> None:
     """Text as it is."""
     for line in lines:
-        Console().print(line, markup=False, highlight=False)
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -15,6 +15,7 @@ from service.errors import Unavailable
 from service.jobs.job import Job, NewJob, new_job_id
 from service.jobs.launchers.base import Handle, Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
+from service.jobs.notes import Observer
 from service.jobs.prepare import Preparer
 from service.jobs.resources import Resources
 from service.jobs.spec import JobSpec
@@ -137,7 +138,13 @@ def model_folder(folder: Path) -> Path:
 
 
 def supervisor_over(
-    store: JobStore, folder: Path, local: Launcher, *, lease_s: float = 60, **settings: object
+    store: JobStore,
+    folder: Path,
+    local: Launcher,
+    *,
+    lease_s: float = 60,
+    observe: Observer | None = None,
+    **settings: object,
 ) -> Supervisor:
     """A supervisor with quick settings; nothing of it survives but store and run directories."""
     quick = {"job_poll_s": 0.02, "cancel_grace_s": 30, "retry_pause_s": 0, "job_audit_s": 0}
@@ -145,7 +152,8 @@ def supervisor_over(
     preparer = Preparer([folder], folder / "models", loaded.limits)
     registry = DatabaseRegistry.scan([folder] if loaded.job_audit_s else [])
     validator = Validator(registry, loaded.limits, loaded.job_audit_s)
-    return Supervisor(store, {"local": local}, preparer, validator, loaded, lease_s=lease_s)
+    places = {"local": local}
+    return Supervisor(store, places, preparer, validator, loaded, lease_s=lease_s, observe=observe)
 
 
 async def until_status(

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from service.api import errors, train_jobs
+from service.api import errors, job_streams, train_jobs
 from service.api.middleware import RequestContext
 from service.demo import build_demo
 from service.jobs.checks import Checks
@@ -55,6 +55,7 @@ def jobs_api(folder: Path) -> Iterator[TestClient]:
     errors.install(app)
     app.add_middleware(RequestContext, metrics=Metrics(), max_body_bytes=2**20)
     app.include_router(train_jobs.router)
+    app.include_router(job_streams.router)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

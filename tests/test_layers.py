@@ -26,7 +26,13 @@ BELOW = (
     "service",
 )
 HEAVY = "fastapi uvicorn httpx vllm torch transformers sqlalchemy kubernetes".split()
-STORES = ("service.storage", "service.migrations", "service.jobs.store", "service.feedback.store")
+STORES = (
+    "service.storage",
+    "service.migrations",
+    "service.jobs.store",
+    "service.jobs.outbox",
+    "service.feedback.store",
+)
 SERVED = ("service.api", "service.protocols", "service.app", "service.serving")
 
 

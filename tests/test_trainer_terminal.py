@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from service.jobs.rundir import RunDir, RunStatus
+from service.pages.run_lines import duration, event_line, shares, sparkline, step_line
 from tests.fixtures_trainer import ROOT
 from trainer.terminal import watched
-from trainer.terminal_lines import duration, event_line, shares, sparkline, step_line
 from trainer.terminal_live import live_view
 
 ROW = {
@@ -29,6 +29,7 @@ STATUS = RunStatus(state="running", stage="grpo", step=12, max_steps=60, eta_s=1
 SHOW = """
 import pathlib, sys
 from service.jobs.rundir import RunDir, RunStatus
+from service.pages.run_lines import duration, event_line, shares, sparkline, step_line
 from trainer.terminal import watched
 with watched(RunDir(pathlib.Path(sys.argv[1]))) as run:
     run.write_status(RunStatus(state="running", stage="grpo", step=12, max_steps=60))
@@ -138,7 +139,5 @@ def test_time_left_is_told_in_the_unit_of_its_size(seconds: float, told: str) ->
 
 
 def test_lines_need_only_what_there_is() -> None:
-    assert (
-        step_line({"step": 3, "loss": 1.25}, RunStatus(stage="offline")) == "offline 3  loss 1.25"
-    )
+    assert step_line({"step": 3, "loss": 1.25}, "offline") == "offline 3  loss 1.25"
     assert event_line({"type": "x", "message": None}) == "x: None"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.jobs.rundir import RunDir, RunStatus
-from trainer.terminal_lines import event_line, step_line
+from service.pages.run_lines import event_line, step_line
 
 Row = dict[str, Any]
 _LOG = logging.getLogger("trainer")
@@ -44,7 +44,9 @@ class LogView:
 
     def step(self, row: Row) -> None:
         """One line."""
-        _LOG.info("%s", step_line(row, self._status))
+        status = self._status
+        line = step_line(row, status.stage, max_steps=status.max_steps, eta_s=status.eta_s)
+        _LOG.info("%s", line)
 
     def event(self, row: Row) -> None:
         """One line, with the event's level."""

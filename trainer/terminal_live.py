@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.jobs.rundir import RunStatus
-from trainer.terminal_lines import duration, event_line, shares, sparkline
+from service.pages.run_lines import duration, event_line, shares, sparkline
 
 Row = dict[str, Any]
 _STYLES = {

@@ -9,6 +9,7 @@ from service.feedback.loop import FeedbackLoop
 from service.generation.generator import Generator
 from service.jobs.intake import Jobs
 from service.jobs.supervisor import Supervisor
+from service.jobs.watching import Watching
 from service.metrics import Metrics
 from service.models.live import LiveModels
 from service.models.live_engine import LiveEngine
@@ -34,6 +35,7 @@ class Parts:
     generator: Generator
     jobs: Jobs
     supervisor: Supervisor
+    watching: Watching
     feedback: FeedbackLoop
 
 

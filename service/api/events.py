@@ -30,7 +30,7 @@ from service.generation.stages import Piece, Report, Stage
 
 EVENT_STREAM = "text/event-stream"
 _QUIET_S = 15.0
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class _Stream(StreamingResponse):
     """Ends the work also where the caller is gone before the first frame: `_frames` never began."""
 
     def __init__(self, body: AsyncGenerator[bytes, None], working: asyncio.Task[Any]) -> None:
-        super().__init__(body, media_type=EVENT_STREAM, headers=_HEADERS)
+        super().__init__(body, media_type=EVENT_STREAM, headers=HEADERS)
         self._working = working
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,13 +1,20 @@
 """GET /healthz, /readyz, /metrics: alive, able to serve, and how it has gone so far."""
 
+import logging
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from service import __version__
 from service.api.deps import Parts, PartsDep
+from service.errors import VeriSQLError
+from service.jobs.job import Job
+from service.jobs.numbers import MOST, JobNumbers, numbers_under_way
+from service.jobs.state import JobState
 
 router = APIRouter(tags=["health"])
+_LOG = logging.getLogger(__name__)
 
 
 class Health(BaseModel):
@@ -53,8 +60,20 @@ async def readyz(parts: PartsDep, response: Response) -> Readiness:
 
 @router.get("/metrics")
 async def metrics(parts: PartsDep) -> Response:
-    """Prometheus' text format."""
+    """Prometheus' text format; without gauges of jobs while their store does not answer."""
+    parts.metrics.jobs.show(await _job_numbers(parts))
     return Response(parts.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+async def _job_numbers(parts: Parts) -> list[JobNumbers]:
+    async def page(status: JobState) -> list[Job]:
+        return (await parts.jobs.page(limit=MOST, status=status))[0]
+
+    try:
+        return await numbers_under_way(page)
+    except VeriSQLError as error:
+        _LOG.warning("no gauges of jobs: %s", error)
+        return []
 
 
 def _databases(parts: Parts) -> Check:

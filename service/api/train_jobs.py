@@ -1,13 +1,12 @@
-"""/train-jobs: create, watch, pause, resume and cancel training jobs."""
+"""/train-jobs: create, look at, pause, resume, cancel; job_streams.py has what jobs tell."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query
 from pydantic import BaseModel, Field
 
 from service.api.deps import PartsDep
-from service.jobs.intake import Page
 from service.jobs.job import Job
 from service.jobs.rundir import Checkpoint, RunError
 from service.jobs.spec import JobSpec
@@ -16,8 +15,6 @@ from service.jobs.state import JobState
 router = APIRouter(prefix="/train-jobs", tags=["train-jobs"])
 
 JobId = Annotated[str, Path(max_length=64, description="as POST /train-jobs gave it")]
-Cursor = Annotated[int, Query(ge=0, le=2**53, description="`next` of the page before")]
-Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 class CostView(BaseModel):
@@ -102,30 +99,6 @@ class JobPage(BaseModel):
         return cls(data=[JobView.of(job) for job in jobs], has_more=has_more)
 
 
-class RowPage(BaseModel):
-    """Part of a series of objects."""
-
-    data: list[dict[str, Any]]
-    next: Annotated[int, Field(description="cursor of what comes after: pass it as `after`")]
-
-    @classmethod
-    def of(cls, page: Page) -> "RowPage":
-        """The public side of a page of rows."""
-        return cls(data=list(page.data), next=page.next)
-
-
-class LinePage(BaseModel):
-    """Part of a log."""
-
-    data: list[str]
-    next: Annotated[int, Field(description="cursor of what comes after: pass it as `after`")]
-
-    @classmethod
-    def of(cls, page: Page) -> "LinePage":
-        """The public side of a page of lines."""
-        return cls(data=list(page.data), next=page.next)
-
-
 @router.post("", status_code=202)
 async def create_train_job(
     spec: JobSpec,
@@ -191,33 +164,6 @@ async def resume_train_job(job_id: JobId, parts: PartsDep) -> JobView:
     was cancelled, or whose run folder is gone is a 409.
     """
     return JobView.of(await parts.jobs.resume(job_id))
-
-
-@router.get("/{job_id}/metrics")
-async def train_job_metrics(
-    job_id: JobId, parts: PartsDep, after: Cursor = 0, limit: Limit = 1000
-) -> RowPage:
-    """The trainer's numbers, one row a step: reward, loss and others."""
-    return RowPage.of(await parts.jobs.metrics(job_id, after=after, limit=limit))
-
-
-@router.get("/{job_id}/events")
-async def train_job_events(
-    job_id: JobId, parts: PartsDep, after: Cursor = 0, limit: Limit = 1000
-) -> RowPage:
-    """What happened, each with `created_at`, `level`, `type`, `message`."""
-    return RowPage.of(await parts.jobs.events(job_id, after=after, limit=limit))
-
-
-@router.get("/{job_id}/logs")
-async def train_job_logs(
-    job_id: JobId,
-    parts: PartsDep,
-    after: Cursor = 0,
-    max_bytes: Annotated[int, Query(ge=1024, le=1_048_576)] = 65_536,
-) -> LinePage:
-    """Lines that the trainer printed; the cursor counts bytes."""
-    return LinePage.of(await parts.jobs.logs(job_id, after=after, max_bytes=max_bytes))
 
 
 @router.get("/{job_id}/checkpoints")

@@ -15,10 +15,14 @@ from service.errors import InvalidRequest, InvalidTransition, UnknownJob
 from service.jobs.again import check_fork, check_going, check_resumable
 from service.jobs.checks import Checks
 from service.jobs.job import Job, NewJob, new_job_id
+from service.jobs.notes import Notes, Observer
 from service.jobs.rundir import Checkpoint, RunDir
 from service.jobs.spec import JobSpec, Parent
 from service.jobs.state import RESUMABLE, TERMINAL, JobState
 from service.jobs.store import JobStore
+
+TAIL_BYTES = 1_048_576
+"""Of a log's end, when its last lines are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +36,24 @@ class Page:
 class Jobs:
     """Training jobs as the API sees them.
 
-    `wake` is called when there is something new for the supervisor. Methods that take an id raise
+    `wake` is called when there is something new for the supervisor, `observe` when a state has been
+    written here. Methods that take an id raise
     UnknownJob; all raise NoDiskSpace or Unavailable when the store fails.
     """
 
     def __init__(
-        self, store: JobStore, checks: Checks, runs_dir: Path, wake: Callable[[], None]
+        self,
+        store: JobStore,
+        checks: Checks,
+        runs_dir: Path,
+        wake: Callable[[], None],
+        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._checks = checks
         self._runs_dir = runs_dir
         self._wake = wake
+        self._notes = Notes(observe)
 
     async def create(self, spec: JobSpec, idempotency_key: str | None = None) -> Job:
         """Check what can be checked at once, then create it; a key seen before gives back its job.
@@ -68,6 +79,7 @@ class Jobs:
                 idempotency_key=idempotency_key,
             )
         )
+        await self._notes.announce(job)
         self._wake()
         return job
 
@@ -110,7 +122,8 @@ class Jobs:
         job = await self._store.get(job_id)
         if job.status in RESUMABLE:
             await asyncio.to_thread(check_resumable, job)
-            await self._store.resume(job)
+            if await self._store.resume(job):
+                await self._notes.note(job, f"{job.status} -> queued")
             job = await self._store.get(job_id)
         check_going(job)
         self._wake()
@@ -137,6 +150,13 @@ class Jobs:
         read = RunDir(job.run_dir).log
         final = job.status in TERMINAL
         return Page(*await asyncio.to_thread(read, after, max_bytes, final=final))
+
+    async def log_start(self, job_id: str, lines: int) -> int:
+        """The cursor with which the last `lines` lines of the log begin; at most 1 MiB of them."""
+        job = await self._store.get(job_id)
+        start = RunDir(job.run_dir).log_start
+        final = job.status in TERMINAL
+        return await asyncio.to_thread(start, lines, TAIL_BYTES, final=final)
 
     async def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Complete checkpoints, first to last."""

@@ -16,10 +16,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from service.jobs.lines import lines_from
 from service.jobs.spec import RunRequest
 
 RunState = Literal["starting", "running", "succeeded", "failed", "cancelled"]
@@ -61,6 +62,13 @@ class Checkpoint(BaseModel):
     size_bytes: int
 
 
+class LogLine(NamedTuple):
+    """A line of trainer.log without its end, and the byte after it."""
+
+    text: str
+    end: int
+
+
 class RunDir:
     """One run's folder."""
 
@@ -71,6 +79,16 @@ class RunDir:
     def log_path(self) -> Path:
         """Combined output of the trainer process."""
         return self.path / "trainer.log"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The rows of numbers, one a step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events_path(self) -> Path:
+        """What happened."""
+        return self.path / "events.jsonl"
 
     @property
     def checkpoints_path(self) -> Path:
@@ -130,12 +148,12 @@ class RunDir:
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add one step's numbers to metrics.jsonl."""
-        _append(self.path / "metrics.jsonl", row)
+        _append(self.metrics_path, row)
 
     def append_event(self, level: str, type_: str, message: str, **data: Any) -> None:
         """Add one event: level is debug, info, warning or error."""
         row = {"created_at": time.time(), "level": level, "type": type_, "message": message}
-        _append(self.path / "events.jsonl", row | ({"data": data} if data else {}))
+        _append(self.events_path, row | ({"data": data} if data else {}))
 
     def append_rollout(self, row: dict[str, Any]) -> None:
         """Add one sampled completion with its verdict to rollouts.jsonl."""
@@ -143,20 +161,29 @@ class RunDir:
 
     def keep_steps(self, last: int) -> None:
         """Drop the metrics and rollouts of steps after `last`, each file replaced whole."""
-        for path in (self.path / "metrics.jsonl", self.path / "rollouts.jsonl"):
-            lines = [
-                ln for ln in _complete_lines(path) if _parsed(ln).get("step", last + 1) <= last
-            ]
+        for path in (self.metrics_path, self.path / "rollouts.jsonl"):
+            every = lines_from(path, 0, None)
+            lines = [ln for ln in every if parsed(ln).get("step", last + 1) <= last]
             if path.exists():
                 _replace(path, b"".join(lines).decode())
 
     def metrics(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl from line `after` (0-based) on."""
-        return _lines(self.path / "metrics.jsonl", after, limit)
+        return _rows(self.metrics_path, after, limit)
+
+    def newest_metrics(self, max_bytes: int = 16_384) -> dict[str, Any]:
+        """The last value of each number in the last rows; empty if there is none."""
+        size = self.metrics_path.stat().st_size if self.metrics_path.exists() else 0
+        start = max(0, size - max_bytes)
+        lines = _chunk(self.metrics_path, start, max_bytes).split(b"\n")
+        newest: dict[str, Any] = {}
+        for line in lines[1 if start else 0 : -1]:  # whole ones
+            newest |= parsed(line)
+        return newest
 
     def events(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of events.jsonl from line `after` (0-based) on."""
-        return _lines(self.path / "events.jsonl", after, limit)
+        return _rows(self.events_path, after, limit)
 
     def checkpoints(self) -> list[int]:
         """Steps with a complete checkpoint, ascending."""
@@ -186,12 +213,26 @@ class RunDir:
         Unless the log is `final`, its last line is held back until it is complete. A line longer
         than `max_bytes` comes in pieces.
         """
+        lines = self.log_lines(after, max_bytes, final=final)
+        return [line.text for line in lines], lines[-1].end if lines else after
+
+    def log_lines(self, after: int, max_bytes: int, *, final: bool = False) -> list[LogLine]:
+        """As `log`, each line with the byte after it."""
         chunk = _chunk(self.log_path, after, max_bytes)
         end = chunk.rfind(b"\n") + 1
         full = len(chunk) == max_bytes
         if (final and not full) or (full and not end):
             end = len(chunk)
-        return chunk[:end].decode(errors="replace").splitlines(), after + end
+        return list(_log_lines(chunk[:end], after))
+
+    def log_start(self, lines: int, max_bytes: int, *, final: bool = False) -> int:
+        """The byte at which the last `lines` lines begin, as many as `max_bytes` hold."""
+        size = self.log_path.stat().st_size if self.log_path.exists() else 0
+        start = max(0, size - max_bytes)
+        found = self.log_lines(start, max_bytes, final=final)
+        if start and found:  # The first one may be the rest of a longer line.
+            start, found = found[0].end, found[1:]
+        return found[-lines - 1].end if len(found) > lines else start
 
     def log_tail(self, max_bytes: int = 2000) -> str:
         """The last whole lines of trainer.log, empty if there is none."""
@@ -225,22 +266,23 @@ def _chunk(path: Path, start: int, size: int) -> bytes:
         return b""
 
 
-def _lines(path: Path, after: int, limit: int | None) -> list[dict[str, Any]]:
-    rows = list(_complete_lines(path))[after:]
-    return [_parsed(line) for line in (rows if limit is None else rows[:limit])]
+def _log_lines(chunk: bytes, start: int) -> Iterator[LogLine]:
+    for line in chunk.splitlines(keepends=True):
+        start += len(line)
+        yield LogLine(line.rstrip(b"\r\n").decode(errors="replace"), start)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    # A disk that was full for a moment can tear a line. It keeps its place: cursors count lines.
+def _rows(path: Path, after: int, limit: int | None) -> list[dict[str, Any]]:
+    return [parsed(line) for line in lines_from(path, after, limit)]
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """A row of metrics.jsonl or events.jsonl; `unreadable` has a line that is none.
+
+    A disk that was full for a moment can tear a line. It keeps its place: cursors count lines.
+    """
     try:
         row = json.loads(line)
     except ValueError:
         row = None
     return row if isinstance(row, dict) else {"unreadable": line.decode(errors="replace").strip()}
-
-
-def _complete_lines(path: Path) -> Iterator[bytes]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        yield from (line for line in file if line.endswith(b"\n"))

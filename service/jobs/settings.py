@@ -1,15 +1,15 @@
-"""The settings of training jobs: how many, how patiently, and where else they may run."""
+"""Settings of training jobs: part of service/settings.py, which reads and documents them."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from service.jobs.launchers.kubernetes.options import KubernetesOptions
+from service.jobs.receivers import Receivers, read_receivers
 
 
-class JobSettings(BaseSettings):
-    """A part of settings.Settings, which reads them."""
+class JobSettings(BaseModel):
+    """Where jobs run, how they are looked after, and who is told of them."""
 
     ray_url: Annotated[
         str | None,
@@ -43,19 +43,33 @@ class JobSettings(BaseSettings):
         Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
     ] = 300.0
     kubernetes: KubernetesOptions = KubernetesOptions()
+    webhook_urls: Annotated[
+        str, Field(description="Addresses told of each state of a job, comma separated.")
+    ] = ""
+    webhook_secret: Annotated[
+        str, Field(description="Signs webhooks: `whsec_` and Base64; several with commas.")
+    ] = ""
 
     @model_validator(mode="after")
-    def _token_is_of_a_cluster(self) -> Self:
-        if self.ray_token is None:
-            return self
-        if self.ray_url is None:
-            raise ValueError(
-                "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not: set it to the address of the "
-                "cluster's dashboard, e.g. http://ray-head:8265"
-            )
-        said = self.ray_token.get_secret_value()
-        if not (said.isascii() and said.isprintable() and said.strip()):
-            raise ValueError(
-                "VERISQL_RAY_TOKEN is empty or has characters that no HTTP header takes"
-            )
+    def _jobs_consistent(self) -> "JobSettings":
+        _check_ray(self.ray_url, self.ray_token)
+        _ = self.webhooks
         return self
+
+    @property
+    def webhooks(self) -> Receivers | None:
+        """Who is told of jobs, None if nobody; raises ValueError."""
+        return read_receivers(self.webhook_urls, self.webhook_secret)
+
+
+def _check_ray(url: str | None, token: SecretStr | None) -> None:
+    if token is None:
+        return
+    if url is None:
+        raise ValueError(
+            "VERISQL_RAY_TOKEN is set and VERISQL_RAY_URL is not: set it to the address of the "
+            "cluster's dashboard, e.g. http://ray-head:8265"
+        )
+    said = token.get_secret_value()
+    if not (said.isascii() and said.isprintable() and said.strip()):
+        raise ValueError("VERISQL_RAY_TOKEN is empty or has characters that no HTTP header takes")

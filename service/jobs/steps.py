@@ -4,10 +4,9 @@ A launcher is called before the row is written: a crash between the two repeats 
 harms nothing, while the other order would forget a run that still holds its machine.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from service.errors import Unavailable, VeriSQLError
@@ -15,14 +14,13 @@ from service.jobs.background import Background
 from service.jobs.decide import Action, Finish, Launch, Park, Record, Retry, Seen, Stop, Validate
 from service.jobs.job import Changes, Job
 from service.jobs.launchers.base import Launcher, Placement
+from service.jobs.notes import Notes
 from service.jobs.prepare import Preparer, in_own_thread
 from service.jobs.rundir import RunDir, RunError
 from service.jobs.state import ACTIVE
 from service.jobs.store import JobStore
 from service.jobs.validate import Validator
 
-Observer = Callable[[str], Awaitable[None]]
-"""Is told the id of a job whose state has been written."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,18 +34,18 @@ class Steps:
         preparer: Preparer,
         validator: Validator,
         work: Background[RunError | None],
+        notes: Notes,
         owner: str,
         lease_s: float,
-        observe: Observer | None = None,
     ) -> None:
         self._store = store
         self._launchers = launchers
         self._preparer = preparer
         self._validator = validator
         self._work = work
+        self._notes = notes
         self._owner = owner
         self._lease_s = lease_s
-        self._observe = observe
 
     async def take(self, job: Job, action: Action, seen: Seen) -> None:
         """Do it; raises Unavailable, and whatever a launcher or the store raises."""
@@ -69,19 +67,6 @@ class Steps:
             return found
         known = ", ".join(self._launchers)
         raise Unavailable(f"the launcher {job.spec.launcher!r} is not set up here, only {known}")
-
-    async def note(self, job: Job, message: str, error: RunError | None = None) -> None:
-        """Tell of it in the log and in the run's events."""
-        _LOG.info("job %s: %s", job.id, message)
-        try:
-            await asyncio.to_thread(_append_event, job, message, error)
-        except OSError as reason:
-            _LOG.warning("job %s: the event %r cannot be written: %s", job.id, message, reason)
-        if self._observe is not None:
-            try:
-                await self._observe(job.id)
-            except VeriSQLError as reason:
-                _LOG.warning("job %s: %r cannot be announced: %s", job.id, message, reason)
 
     async def _validate(self, job: Job) -> None:
         task = self._work.ended(job.id, partial(self._look, job))
@@ -135,7 +120,9 @@ class Steps:
         await self.launcher(job).cancel(placement(job), job.handle, force=force)
         if not force:
             await self._store.update(job, self._owner, stopping_since=time.time())
-            await self.note(job, f"told to end: {_TOLD.get(job.wish or '', 'deadline passed')}")
+            await self._notes.note(
+                job, f"told to end: {_TOLD.get(job.wish or '', 'deadline passed')}"
+            )
 
     async def _leave(self, job: Job, way: Finish | Park | Retry, seen: Seen | None) -> None:
         """The attempt is over, or never was: free what it holds, then say what the job is now."""
@@ -147,12 +134,12 @@ class Steps:
         if await self._store.update(job, self._owner, **changes):
             error = way.error if isinstance(way, Finish) else None
             why = f": {way.why}" if isinstance(way, Retry) else ""
-            await self.note(job, f"{job.status} -> {changes['status']}{why}", error)
+            await self._notes.note(job, f"{job.status} -> {changes['status']}{why}", error)
 
     async def _record(self, job: Job, changes: Changes) -> None:
         written = bool(changes) and await self._store.update(job, self._owner, **changes)
         if written and "status" in changes:
-            await self.note(job, f"{job.status} -> {changes['status']}")
+            await self._notes.note(job, f"{job.status} -> {changes['status']}")
 
 
 _TOLD = {"cancel": "cancelled", "pause": "paused"}
@@ -185,13 +172,6 @@ def after(job: Job, way: Finish | Park | Retry, seen: Seen | None, now: float) -
             changes |= {"attempt": job.attempt + 1, "retries_left": job.retries_left - 1}
             changes |= {"not_before": not_before, "reason": why}
     return changes
-
-
-def _append_event(job: Job, message: str, error: RunError | None) -> None:
-    job.run_dir.mkdir(parents=True, exist_ok=True)
-    level = "error" if error else "info"
-    data = {"error": error.model_dump()} if error else {}
-    RunDir(job.run_dir).append_event(level, "state", message, **data)
 
 
 def _why(error: Exception) -> RunError:

@@ -21,10 +21,11 @@ from service.jobs.decide import NOTHING, Seen, Times, decide
 from service.jobs.expiry import Expiry
 from service.jobs.job import Job
 from service.jobs.launchers.base import Launcher, Probe
+from service.jobs.notes import Notes, Observer
 from service.jobs.prepare import Preparer
 from service.jobs.rundir import RunDir, RunError, RunStatus
 from service.jobs.state import ACTIVE
-from service.jobs.steps import Observer, Steps, placement
+from service.jobs.steps import Steps, placement
 from service.jobs.store import JobStore
 from service.jobs.validate import Validator
 from service.settings import Settings
@@ -52,10 +53,11 @@ class Supervisor:
         self._settings = settings
         self._times = Times(settings.cancel_grace_s, settings.retry_pause_s)
         self._lease_s = lease_s
+        self._notes = Notes(observe)
         self._owner = uuid4().hex
         self._work: Background[RunError | None] = Background(self.wake)
         self._steps = Steps(
-            store, launchers, preparer, validator, self._work, self._owner, lease_s, observe
+            store, launchers, preparer, validator, self._work, self._notes, self._owner, lease_s
         )
         self._expiry = Expiry(store, settings.registered_path)
         self._complaints: dict[str, str] = {}
@@ -92,7 +94,7 @@ class Supervisor:
         for job in await self._store.claim(self._owner, lease_s=self._lease_s):
             await self._attend(job)
         while started := await self._start_next():
-            await self._steps.note(started, "queued -> starting")
+            await self._notes.note(started, "queued -> starting")
             await self._attend(started)
         await self._expiry.remove_what_is_due()
 

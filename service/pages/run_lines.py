@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.jobs.rundir import RunStatus
 from service.pages.texts import one_line
 
 KINDS = ("match", "mismatch", "error", "timeout", "no_sql", "masked")
@@ -13,19 +12,23 @@ _SHOWN = ("reward", "useful_groups", "completion_tokens", "entropy", "kl", "loss
 Row = Mapping[str, Any]
 
 
-def step_line(row: Row, status: RunStatus) -> str:
-    """`grpo 12/60  reward 0.5  useful_groups 0.25 ...  match 4 mismatch 4  31.5 s  eta 25 min`."""
-    stage = row.get("stage") or status.stage
-    total = f"/{status.max_steps}" if status.max_steps else ""
-    parts = [f"{stage} {row.get('step')}{total}"]
+def step_line(
+    row: Row, stage: str | None = None, *, max_steps: int = 0, eta_s: float | None = None
+) -> str:
+    """`grpo 12/60  reward 0.5  useful_groups 0.25 ...  match 4 mismatch 4  31.5 s  eta 25 min`.
+
+    `stage` is the one of a row that does not say; without `max_steps` the step stands alone.
+    """
+    total = f"/{max_steps}" if max_steps else ""
+    parts = [f"{row.get('stage') or stage or 'step'} {row.get('step')}{total}"]
     parts += [f"{name} {number:.3g}" for name in _SHOWN if (number := row.get(name)) is not None]
     verdicts = row.get("verdicts") or {}
     if counted := [f"{kind} {verdicts[kind]}" for kind in KINDS if verdicts.get(kind)]:
         parts.append(" ".join(counted))
     if seconds := row.get("seconds"):
         parts.append(f"{seconds:.1f} s")
-    if status.eta_s:
-        parts.append(f"eta {duration(status.eta_s)}")
+    if eta_s:
+        parts.append(f"eta {duration(eta_s)}")
     return "  ".join(parts)
 
 
@@ -46,17 +49,22 @@ def sparkline(values: Sequence[float], width: int) -> str:
     """The last values, each up to `width` averaged, from their least to their largest."""
     if not values:
         return ""
-    size = max(1, len(values) / width)
-    count = min(width, len(values))
-    groups = [
-        values[int(n * size) : max(int(n * size) + 1, int((n + 1) * size))] for n in range(count)
-    ]
-    means = [sum(group) / len(group) for group in groups]
+    means = averages(values, width)
     low, high = min(means), max(means)
     top = len(_BLOCKS) - 2
     return "".join(
         _BLOCKS[1 + round(top * (m - low) / (high - low) if high > low else 0)] for m in means
     )
+
+
+def averages(values: Sequence[float], width: int) -> list[float]:
+    """At most `width` values, each the mean of its share of them."""
+    size = max(1, len(values) / width)
+    count = min(width, len(values))
+    groups = [
+        values[int(n * size) : max(int(n * size) + 1, int((n + 1) * size))] for n in range(count)
+    ]
+    return [sum(group) / len(group) for group in groups]
 
 
 def shares(counts: Mapping[str, int], width: int) -> list[tuple[str, int]]:
