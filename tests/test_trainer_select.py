@@ -269,3 +269,15 @@ def test_more_arms_than_are_drawn_are_counted(context: Context) -> None:
     numbers = run_select(context, opener(ByTemplate(RIGHT).open)).numbers
     more = [numbers["arms"][0] | {"number": n} for n in range(4, 24)]
     assert "and 12 more, dropped before" in picture(numbers | {"arms": numbers["arms"] + more})
+
+
+def test_a_fork_chooses_prompts_but_no_other_base_model(tmp_path: Path, tiny: Path) -> None:
+    parent = tmp_path / "other run" / "step_9"
+    select = {"base_models": ["other"], "templates": TEMPLATES[:2]}
+    with dev_context(
+        tmp_path, tiny, recipe=["select"], select=select, other_models={"other": tiny}
+    ) as context:
+        forked = context.request.model_copy(update={"parent_adapter_path": parent})
+        assert {arm.policy.parent for arm in arms_of(context.request)} == {None}
+        with pytest.raises(InvalidRequest, match="belongs to tiny"):
+            arms_of(forked)
