@@ -41,9 +41,10 @@ class JobService:
         self._store: JobStore
         self._loop: asyncio.AbstractEventLoop
 
-    def create(self, **spec: object) -> Job:
+    def create(self, **spec: Any) -> Job:
         """A queued job."""
-        return self.call(queued(self._store, new_job(self.folder, **spec)))
+        job: Job = self.call(queued(self._store, new_job(self.folder, **spec)))
+        return job
 
     def run(self, job: Job) -> RunDir:
         job.run_dir.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,8 @@ class JobService:
         """Through these states, as the supervisor writes them."""
         for state in states:
             self.call(self._moved(job.id, state))
-        return self.call(self._store.get(job.id))
+        moved: Job = self.call(self._store.get(job.id))
+        return moved
 
     def change(self, job: Job, **changes: Unpack[Changes]) -> None:
         """Other columns, while it is in that state."""
@@ -71,8 +73,10 @@ class JobService:
                 await self._store.start_next("test", lease_s=LONG_S * 60, limit=1000)
             return
         job = await self._store.get(job_id)
-        ended: Changes = {"finished_at": time.time()} if state in TERMINAL else {}
-        assert await self._store.update(job, "test", status=state, **ended)
+        changes: Changes = {"status": state}
+        if state in TERMINAL:
+            changes["finished_at"] = time.time()
+        assert await self._store.update(job, "test", **changes)
 
     async def counted(self, job_id: str) -> Job:
         self.looks += 1

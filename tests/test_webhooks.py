@@ -301,7 +301,8 @@ def test_a_receiver_that_is_not_there_is_tried_again(folder: Path, receiver: Any
                 return len(one.counts)
 
             await until(tries, lambda count: count >= 3, "three tries")
-            return one.counts[:3]
+            told: list[str] = one.counts[:3]
+            return told
 
     assert asyncio.run(main()) == ["failed"] * 3
 
