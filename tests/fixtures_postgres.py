@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from service.text2sql.schema import Schema
 
 _INITDB = shutil.which("initdb")
@@ -46,6 +48,12 @@ class Postgres:
     def stop(self) -> None:
         """End it at once, as a crash would: what it answers for is in its log of writes."""
         _program("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's own process and every one that it has started."""
+        written = (self._folder / "data" / "postmaster.pid").read_text()
+        first = psutil.Process(int(written.split()[0]))
+        return [first, *first.children(recursive=True)]
 
     def new_database(self) -> str:
         """The URL of an empty database, for VERISQL_STORE_URL."""

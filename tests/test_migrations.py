@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,25 @@ def test_a_kill_at_any_statement_leaves_the_old_schema_or_the_new(
     assert revision_of(store_url) == "9999"
     assert value(store_url, "SELECT count(*) FROM jobs WHERE colour = 'red'") == 2
     assert value(store_url, "SELECT count(*) FROM feedback") == 1
+
+
+HOLD = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(6148914691236517206)",
+}
+
+
+def test_a_service_does_not_wait_for_ever_for_one_that_upgrades(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.storage.MIGRATION_WAIT_S", 0.5)
+    store = JobStore(store_url, busy_timeout_s=0.1)
+    hold = HOLD[store_url.split("+")[0]]
+
+    def open_beside(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(hold)
+        with ThreadPoolExecutor() as other, pytest.raises(SettingsError, match="another process"):
+            other.submit(open_once, store).result(60)
+
+    on(store_url, open_beside)
+    open_once(JobStore(store_url))
