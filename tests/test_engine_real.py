@@ -17,7 +17,7 @@ from service.engine.vigil import Vigilance
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable
 from service.models.registry import ServedModel
-from tests.fixtures_engine import eventually_gone, family, until
+from tests.fixtures_engine import ROUNDS_BY_SHAPE, eventually_gone, family, until
 
 pytestmark = pytest.mark.engine
 RealEngine = tuple[asyncio.Runner, LocalEngine]
