@@ -303,7 +303,8 @@ async def main(model, home):
     settings = load_settings(home=home, engine="local", max_model_len=2048)
     engine = make_engine(settings, ServedModel("small", "r", Path(model)), lambda line: None)
     await engine.start()
-    while "starting the worker" not in engine.state.detail:
+    # A fast machine may be past that phase between two looks.
+    while "starting the worker" not in engine.state.detail and engine.state.status != "ready":
         await asyncio.sleep(0.05)
     keeper = psutil.Process(engine.pid)
     pids = [keeper.pid, *(child.pid for child in keeper.children(recursive=True))]
