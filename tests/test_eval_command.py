@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from service.cli import app
 from service.client import ServiceError
 from service.errors import Conflict, InvalidRequest
+from tests.ctrl_c import VERISQL
 from tests.fixtures_eval import Body, ServiceDouble
 from tests.test_serve import ROOT
 
@@ -348,13 +349,6 @@ def test_a_run_that_is_killed_loses_no_whole_line(
     assert [body["question"] for body in service_double.asked[3:]] == ["broken?", "nothing?"]
 
 
-# A shell that starts these tests in the background has its children ignore SIGINT.
-_HEEDS_CTRL_C = (
-    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "runpy.run_module('service', run_name='__main__')"
-)
-
-
 def test_ctrl_c_leaves_a_report_of_what_there_is(
     service_double: ServiceDouble, questions: Path, tmp_path: Path
 ) -> None:
@@ -362,9 +356,7 @@ def test_ctrl_c_leaves_a_report_of_what_there_is(
     arguments = ("eval", str(questions), "--url", service_double.url, "--output", str(out),
                  "--concurrency", "1")  # fmt: skip
     service_double.hold = {"broken?"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HEEDS_CTRL_C, *arguments], cwd=ROOT, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([*VERISQL, *arguments], cwd=ROOT, stderr=subprocess.PIPE)
     _until(lambda: len(service_double.asked) == 3, process)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1].decode()

@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from rich.console import Console
 
 from service.commands.job_view import LivePicture
 from service.jobs.job import Job
+from tests.ctrl_c import VERISQL
 from tests.fixtures_live import LONG_S, TWO_GPUS, JobService, job_service
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ class Command:
 
     def __init__(self, *arguments: str, stdout: int = subprocess.PIPE) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "jobs", *arguments],
+            [*VERISQL, "jobs", *arguments],
             cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"COLUMNS": "100", "TERM": "xterm", "TZ": "UTC"},
         )  # fmt: skip
