@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from service.jobs.rundir import RunDir
+from service.jobs.spec import RunRequest
 from tests.fixtures_trainer import ROOT, make_run
 from trainer.lock import HANDED_OVER_FD, hold_lock
 
@@ -55,9 +56,7 @@ def test_a_misspelt_job_fails_before_torch_is_loaded(tmp_path: Path) -> None:
     assert status.error is not None
     assert (status.error.code, status.error.message) == (
         "invalid_request",
-        "job.json: unknown field 'learning_rat'; known: job_id, spec, "
-        "base_model_path, train_data_path, dev_data_path, other_models, values_path, data_dirs, "
-        "query_timeout_s, gold_timeout_s, worker_memory_mb",
+        f"job.json: unknown field 'learning_rat'; known: {', '.join(RunRequest.model_fields)}",
     )
     assert ended.stdout == "False\n"
 

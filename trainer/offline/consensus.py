@@ -26,7 +26,7 @@ def agreed(db_id: str, completions: Sequence[str], verify: Verify) -> list[Verdi
         return [replace(verdict, reward=None) for verdict in verdicts]
     largest = max(clusters, key=len)
     return [
-        replace(verdict, reward=None if verdict.masked else float(place in largest))
+        _of_majority(verdict) if place in largest else _outvoted(verdict)
         for place, verdict in enumerate(verdicts)
     ]
 
@@ -36,7 +36,7 @@ def _clustered(
 ) -> tuple[list[Verdict], list[set[int]]]:
     """One round for each cluster: its first member is the gold that the others are judged by."""
     (report,) = verify([_task(db_id, "SELECT 1", completions)])
-    verdicts = [_alone(verdict) for verdict in report.verdicts]
+    verdicts = list(report.verdicts)  # What the completions are by themselves.
     clusters: list[set[int]] = []
     left = [place for place, verdict in enumerate(verdicts) if verdict.sql is not None]
     while left:
@@ -52,9 +52,15 @@ def _clustered(
     return verdicts, clusters
 
 
-def _alone(verdict: Verdict) -> Verdict:
-    """What a completion is by itself: that it equals the probe's 1 says nothing."""
-    return replace(verdict, status="mismatch") if verdict.status == "match" else verdict
+def _of_majority(verdict: Verdict) -> Verdict:
+    return replace(verdict, reward=None if verdict.masked else 1.0)
+
+
+def _outvoted(verdict: Verdict) -> Verdict:
+    """It matched its own result alone, and that says nothing."""
+    if verdict.status == "match":
+        return replace(verdict, status="mismatch", reward=0.0)
+    return replace(verdict, reward=None if verdict.masked else 0.0)
 
 
 def _task(db_id: str, gold: str, completions: Sequence[str]) -> VerifyTask:
