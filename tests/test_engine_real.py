@@ -17,7 +17,7 @@ from service.engine.vigil import Vigilance
 from service.engine.vllm import VllmOptions
 from service.errors import EngineUnavailable
 from service.models.registry import ServedModel
-from tests.fixtures_engine import ROUNDS_BY_SHAPE, eventually_gone, family, until
+from tests.fixtures_engine import eventually_gone, family, same_text_or_skip, until
 
 pytestmark = pytest.mark.engine
 RealEngine = tuple[asyncio.Runner, LocalEngine]
@@ -63,14 +63,14 @@ def test_the_same_seed_gives_the_same_answers_whatever_else_is_under_way(
             )
         ]
         again, *others = await asyncio.gather(engine.complete(mine, SEEDED), *crowd)
-        assert texts(again) == texts(first) or ROUNDS_BY_SHAPE
         assert len(set(texts(first))) > 1
         assert all(choice.finish_reason for answers in others for choice in answers.choices)
         assert engine.state.status == "ready"
+        assert engine.pid == pid
+        same_text_or_skip(texts(again), texts(first))
 
     pid = engine.pid
     runner.run(run())
-    assert engine.pid == pid
 
 
 def test_no_seed_and_no_temperature_ends_the_engine(real_engine: RealEngine) -> None:
@@ -106,9 +106,9 @@ def test_a_stream_is_the_whole_answer_in_pieces(real_engine: RealEngine) -> None
         engine.complete(message, greedy, on_text=lambda index, text: pieces.append(text))
     )
     assert "".join(pieces) == streamed.choices[0].text
-    assert streamed.choices[0].text == whole.choices[0].text or ROUNDS_BY_SHAPE
     assert streamed.completion_tokens == whole.completion_tokens == 24
     assert len(pieces) > 5
+    same_text_or_skip(streamed.choices[0].text, whole.choices[0].text)
 
 
 def test_cancelling_stops_the_work_in_vllm(real_engine: RealEngine) -> None:
