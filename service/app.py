@@ -19,6 +19,7 @@ from service.api import (
     health,
     job_streams,
     models,
+    promote,
     train_jobs,
     verify,
     verify_batch,
@@ -52,6 +53,8 @@ from service.models.canary import Canary, CanaryLimits
 from service.models.live import LiveModels
 from service.models.live_engine import LiveEngine
 from service.models.registry import ServedModel, resolve_model
+from service.promotion.dev_sample import DevSample
+from service.promotion.promoter import Promoter
 from service.protocols import openai_chat, openai_models
 from service.sandbox.executor import Executor
 from service.settings import Settings, load_settings
@@ -85,7 +88,7 @@ def create_app(
     )
     asked = (health, generate, feedback, verify, verify_batch, audit)
     spoken = (openai_chat, openai_models)
-    for part in (*asked, train_jobs, job_streams, models, databases, *spoken):
+    for part in (*asked, train_jobs, job_streams, promote, models, databases, *spoken):
         app.include_router(part.router)
     return app
 
@@ -124,17 +127,21 @@ async def _assemble(stack: AsyncExitStack, settings: Settings, metrics: Metrics,
     stack.push_async_callback(indexes.close)
     contexts = Contexts(executor, registry, schemas, indexes)
     engine, models = await _start_engine(stack, settings, say, contexts, executor)
+    verifier = Verifier(registry, executor, settings.policy, copies)
+    defaults = _defaults(settings)
+    sample = DevSample(engine, contexts, verifier, defaults)
     return Parts(
         settings=settings,
         metrics=metrics,
         registry=registry,
         executor=executor,
         schemas=schemas,
-        verifier=Verifier(registry, executor, settings.policy, copies),
+        verifier=verifier,
         engine=engine,
         models=models,
-        generator=Generator(executor, contexts, engine, remembered, _defaults(settings)),
+        generator=Generator(executor, contexts, engine, remembered, defaults),
         jobs=jobs,
+        promoter=Promoter(jobs, models, sample),
         supervisor=supervisor,
         watching=Watching(jobs.get, settings.job_poll_s),
         feedback=remembered,

@@ -18,6 +18,7 @@ from service.commands.feedback import feedback
 from service.commands.job_watch import events, logs, watch
 from service.commands.models import models
 from service.commands.options import Key, Url, address
+from service.commands.promote import promote
 from service.commands.store import store
 from service.commands.verify import verify
 from service.errors import VeriSQLError
@@ -131,6 +132,7 @@ def metrics(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
 jobs.command()(watch)
 jobs.command()(logs)
 jobs.command()(events)
+jobs.command()(promote)
 
 
 @jobs.command()

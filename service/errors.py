@@ -107,6 +107,12 @@ class UnknownJob(NotFound):
     code = "unknown_job"
 
 
+class UnknownCheckpoint(NotFound):
+    """The training job has no complete checkpoint of that step."""
+
+    code = "unknown_checkpoint"
+
+
 class UnknownDataset(NotFound):
     """No dataset is found under that name."""
 

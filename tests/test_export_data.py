@@ -10,11 +10,11 @@ from service.jobs.rundir import RunDir
 from service.text2sql.prompt import DEFAULT
 from tests.fixtures_export import NUMBERS, write_stage
 from tests.fixtures_trainer import EASY, make_run, write_questions
+from trainer.data_files import GONE
 from trainer.errors import ExportRefused
 from trainer.export.about import About
 from trainer.export.card_recipe import data_section
 from trainer.export.card_text import numbers_section
-from trainer.export.data import GONE
 from trainer.export.prompts import run_prompts
 from trainer.export.source import find_source
 

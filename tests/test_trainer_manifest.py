@@ -1,5 +1,6 @@
 """A checkpoint says which packages it was made with, and so do the report and an exported card."""
 
+import hashlib
 import json
 import platform
 from importlib.metadata import version
@@ -33,6 +34,19 @@ def test_the_manifest_of_a_checkpoint_has_them(tmp_path: Path) -> None:
         written.mkdir(parents=True)
         folder = keeper(given, "grpo", Prepared()).publish(written, 1, {})
     assert json.loads((folder / "manifest.json").read_bytes())["packages"] == versions()
+
+
+def test_and_the_hashes_of_the_data(tmp_path: Path) -> None:
+    questions = tmp_path / "train.json"
+    questions.write_text(json.dumps(ROWS))
+    digest = hashlib.sha256(questions.read_bytes()).hexdigest()
+    with context(tmp_path, questions) as given:
+        written = partial_path(given.run) / "checkpoint-1"
+        written.mkdir(parents=True)
+        folder = keeper(given, "grpo", Prepared()).publish(written, 1, {})
+    told = json.loads((folder / "manifest.json").read_bytes())
+    assert told["train_data"] == {"train.json": digest}
+    assert told["dev_data"] is None
 
 
 def test_report_and_card_tell_those_of_the_training(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from tests.fixtures_trainer import (
     write_questions,
 )
 from trainer.checkpoint import weights_sha256
+from trainer.export.weights import load_exported
+from trainer.model import load_tokenizer
 
 pytestmark = pytest.mark.training
 
@@ -49,6 +51,22 @@ def numbers(run: RunDir) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in EXACT} for row in run.metrics()]
 
 
+def check_canary(base: Path, checkpoint: Path) -> None:
+    """What the checkpoint says of its policy's answers is what its files give when loaded anew."""
+    model, tokenizer = load_exported(base, checkpoint), load_tokenizer(base)
+    items = json.loads((checkpoint / "canary.json").read_bytes())["items"]
+    assert len(items) == min(4, len(EASY))
+    for item in items:
+        prompt = tokenizer.apply_chat_template(
+            item["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *item["tokens"]]])).logits.float()
+        told = torch.tensor(item["tokens"])
+        found = logits.log_softmax(-1)[0, len(prompt) - 1 : -1].gather(-1, told[:, None])
+        assert found.mean().item() == pytest.approx(item["mean_logprob"], abs=0.02)
+
+
 def test_grpo_goes_on_where_the_offline_stage_ended(bandit: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, bandit, recipe=RECIPE, max_steps=4, **SETTINGS)
     assert train(run).state == "succeeded"
@@ -58,6 +76,8 @@ def test_grpo_goes_on_where_the_offline_stage_ended(bandit: Path, tmp_path: Path
     assert rows[-4]["reward"] > 0.5  # The untuned model has 0.25.
     assert {len(rows) - 4, len(rows)} <= set(run.checkpoints())
     assert (run.path / "stages" / "offline.json").exists()
+    for step in run.checkpoints():
+        check_canary(bandit, run.checkpoints_path / f"step_{step}")
 
 
 def test_a_run_killed_in_either_stage_goes_on_as_if_nothing_had_happened(

@@ -1,7 +1,10 @@
 """What the manifest of each checkpoint of a training stage says."""
 
+from service.jobs.spec import RunRequest
+from service.text2sql.layouts import Split
 from trainer.checkpoint import CheckpointKeeper, weights_sha256
 from trainer.context import Context
+from trainer.data_files import data_path, file_hashes
 from trainer.dataset import Prepared
 from trainer.versions import versions
 
@@ -19,7 +22,17 @@ def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
         "prompt_templates": dict(data.templates),
         "verifier_version": context.verifier.version,
         "seed": request.spec.seed,
+        "train_data": dict(file_hashes(request.train_data_path, "train")),
+        "dev_data": dict(file_hashes(request.dev_data_path, "dev"))
+        if request.dev_data_path
+        else None,
         "packages": versions(),
     }
     keep = context.settings.keep_checkpoints
     return CheckpointKeeper(context.run, about, offset=context.steps, keep=keep)
+
+
+def _hashes(request: RunRequest, split: Split) -> dict[str, str] | None:
+    """SHA-256 of the files that the questions come from; None without such a split."""
+    path = data_path(request, split)
+    return dict(file_hashes(path, split)) if path else None

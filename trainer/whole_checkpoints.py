@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainer.canary import Canary
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.randomness import RandomStates
@@ -25,13 +26,22 @@ class WholeCheckpoints:
     state: Any
     model: Any
     train: Any
+    accelerator: Any
 
     def keep_whole(
-        self, recorder: Recorder, keeper: CheckpointKeeper, kept: Kept | None = None
+        self,
+        recorder: Recorder,
+        keeper: CheckpointKeeper,
+        canary: Canary | None,
+        kept: Kept | None = None,
     ) -> None:
-        """Publish checkpoints with `keeper`, numbers as `recorder` knows them."""
+        """Publish checkpoints with `keeper`, numbers as `recorder` knows them.
+
+        An adapter's checkpoint gets what `canary` asks the policy.
+        """
         self._recorder = recorder
         self._keeper = keeper
+        self._canary = canary
         self._kept = kept
         self._whole: tuple[RandomStates, int, int] | None = None
         recorder.on_step_whole = self._remember
@@ -70,5 +80,7 @@ class WholeCheckpoints:
         if is_main():
             if self._kept is not None:
                 (written / _CURSOR).write_text(str(self._kept.cursor))
+            if self._canary is not None:
+                self._canary.leave(self.accelerator.unwrap_model(model), written)
             self._keeper.publish(written, step, self._recorder.last_row)
         barrier()

@@ -13,6 +13,7 @@ from service.jobs.watching import Watching
 from service.metrics import Metrics
 from service.models.live import LiveModels
 from service.models.live_engine import LiveEngine
+from service.promotion.promoter import Promoter
 from service.sandbox.executor import Executor
 from service.settings import Settings
 from service.text2sql.databases import DatabaseRegistry
@@ -34,6 +35,7 @@ class Parts:
     models: LiveModels
     generator: Generator
     jobs: Jobs
+    promoter: Promoter
     supervisor: Supervisor
     watching: Watching
     feedback: FeedbackLoop

@@ -129,7 +129,7 @@ async def activate_model(name: str, parts: PartsDep) -> Response:
     trial is 409 `canary_failed` with the outcome beside the error, and the live model stays.
     """
     outcome = await parts.models.activate(name)
-    return _answered(outcome)
+    return outcome_response(outcome)
 
 
 @router.post(
@@ -139,7 +139,7 @@ async def activate_model(name: str, parts: PartsDep) -> Response:
 )
 async def roll_back(parts: PartsDep) -> Response:
     """Activate what was live before; 409 `conflict` if there was nothing else."""
-    return _answered(await parts.models.roll_back())
+    return outcome_response(await parts.models.roll_back())
 
 
 @router.delete("/{name}", status_code=204)
@@ -148,7 +148,8 @@ async def forget_model(name: str, parts: PartsDep) -> None:
     await parts.models.forget(name)
 
 
-def _answered(outcome: Outcome) -> Response:
+def outcome_response(outcome: Outcome) -> Response:
+    """200 and the outcome, or 409 with the outcome beside the error."""
     told = asdict(outcome)
     if outcome.activated:
         return Response(orjson.dumps(told), media_type="application/json")

@@ -47,6 +47,13 @@ def activate(name: Name, url: Url = None, api_key: Key = None) -> None:
         terminal.show_outcome(client.post(f"/models/{name}/activate"))
 
 
+@models.command(name="roll-back")
+def roll_back(url: Url = None, api_key: Key = None) -> None:
+    """Go back to what was live before."""
+    with Client(*address(url, api_key)) as client:
+        terminal.show_outcome(client.post("/models/roll-back"))
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)

@@ -42,6 +42,15 @@ class JobSettings(BaseModel):
         float,
         Field(ge=0, le=86_400, description="Longest look at a new job's golds, seconds; 0: none."),
     ] = 300.0
+    promote_questions: Annotated[
+        int, Field(ge=0, le=10_000, description="Dev questions of a promotion; 0 asks none.")
+    ] = 40
+    promote_drop: Annotated[
+        float, Field(ge=0, le=1, description="How much lower than the live model's accuracy.")
+    ] = 0.05
+    promote_timeout_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Longest look at dev in a promotion, seconds.")
+    ] = 900.0
     kubernetes: KubernetesOptions = KubernetesOptions()
     webhook_urls: Annotated[
         str, Field(description="Addresses told of each state of a job, comma separated.")

@@ -19,7 +19,7 @@ from service.models.adapters import BASE, AdapterModel, AdapterStore, LiveChoice
 from service.models.canary import Canary, Check
 from service.models.live_engine import LiveEngine
 from service.models.outcome import ModelState, ModelStatus, Outcome
-from service.models.trial import Trial, failures
+from service.models.trial import FurtherTrial, Trial, failures
 
 
 class LiveModels:
@@ -114,8 +114,8 @@ class LiveModels:
         since = self._since.get(name, adapter.registered_at)
         return ModelStatus(adapter.name, state, since, why, adapter)
 
-    async def activate(self, name: str) -> Outcome:
-        """Try a model, and make it the live one if it passes.
+    async def activate(self, name: str, further: FurtherTrial | None = None) -> Outcome:
+        """Try a model, and make it the live one if it passes, `further` included.
 
         Raises UnknownModel, ActivationInProgress, EngineUnavailable while the engine is not ready,
         AdaptersOff, AdapterRejected.
@@ -126,7 +126,7 @@ class LiveModels:
                 raise EngineUnavailable(
                     f"no model can be tried now: {self._engine.state.detail}", retry_after_s=5
                 )
-            return await self._activate(adapter)
+            return await self._activate(adapter, further)
 
     async def roll_back(self) -> Outcome:
         """Activate what was live before; raises Conflict when there is none."""
@@ -159,12 +159,14 @@ class LiveModels:
         finally:
             self._busy = None
 
-    async def _activate(self, adapter: AdapterModel | None) -> Outcome:
+    async def _activate(
+        self, adapter: AdapterModel | None, further: FurtherTrial | None
+    ) -> Outcome:
         began, before = time.perf_counter(), self.live
         wanted = adapter.served_name if adapter else BASE
         checks: list[Check] = []
         if adapter and wanted != before:
-            checks = await self._tried(adapter, before)
+            checks = await self._tried(adapter, before, further)
         reason = failures(checks)
         if reason is None:
             await self._go_live(adapter)
@@ -172,10 +174,12 @@ class LiveModels:
         took = round(time.perf_counter() - began, 3)
         return Outcome(wanted, reason is None, self.live, before, checks, reason, took)
 
-    async def _tried(self, adapter: AdapterModel, live: str) -> list[Check]:
+    async def _tried(
+        self, adapter: AdapterModel, live: str, further: FurtherTrial | None
+    ) -> list[Check]:
         name = adapter.served_name
         try:
-            checks = await self._trial.run(adapter, live)
+            checks = await self._trial.run(adapter, live, further)
         except VeriSQLError as error:
             self._failed[name] = error.message
             raise

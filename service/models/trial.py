@@ -3,11 +3,20 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from service.engine.base import AdapterEngine
 from service.errors import AdapterRejected, VeriSQLError
 from service.models.adapters import BASE, AdapterModel, AdapterStore
 from service.models.canary import Canary, Check
+
+
+class FurtherTrial(Protocol):
+    """What else an adapter has to pass before it goes live."""
+
+    async def judge(self, name: str, live: str, folder: Path) -> list[Check]:
+        """Hold the model `name`, whose files are in `folder`, against `live`; both are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +27,12 @@ class Trial:
     store: AdapterStore
     canary: Canary
 
-    async def run(self, adapter: AdapterModel, live: str) -> list[Check]:
-        """Every check against the live model; the adapter stays loaded only if all passed.
+    async def run(
+        self, adapter: AdapterModel, live: str, further: FurtherTrial | None = None
+    ) -> list[Check]:
+        """Every check against the live model, `further` ones only where those before passed.
+
+        The adapter stays loaded only if all passed.
 
         One that was loaded before stays in any case. Raises AdaptersOff, EngineUnavailable,
         EngineTimeout.
@@ -27,7 +40,7 @@ class Trial:
         name = adapter.served_name
         keep = name in self.engine.served
         try:
-            checks = await self._checks(adapter, live)
+            checks = await self._checks(adapter, live, further)
             keep = keep or all(check.passed for check in checks)
         finally:
             if not keep:
@@ -36,7 +49,9 @@ class Trial:
                     await asyncio.shield(self.engine.unload_adapter(name))
         return checks
 
-    async def _checks(self, adapter: AdapterModel, live: str) -> list[Check]:
+    async def _checks(
+        self, adapter: AdapterModel, live: str, further: FurtherTrial | None
+    ) -> list[Check]:
         name, folder = adapter.served_name, self.store.folder(adapter)
         if not await self.store.intact(adapter):
             return [Check("files", False, None, None, "changed since they were registered")]
@@ -48,7 +63,10 @@ class Trial:
             return [Check("loads", False, None, None, error.message)]
         base = self.engine.model
         bar = base.name if live == BASE and base else live
-        return [Check("loads", True, None, None), *await self.canary.judge(name, bar, folder)]
+        checks = [Check("loads", True, None, None), *await self.canary.judge(name, bar, folder)]
+        if further and failures(checks) is None:
+            checks += await further.judge(name, bar, folder)
+        return checks
 
 
 def failures(checks: list[Check]) -> str | None:

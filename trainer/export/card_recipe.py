@@ -5,9 +5,9 @@ from typing import Any
 
 from service.jobs.spec import Hyperparameters
 from service.text2sql.layouts import Split
+from trainer.data_files import data_path, file_hashes
 from trainer.export.about import About
 from trainer.export.card_text import code, table
-from trainer.export.data import data_path, file_hashes
 from trainer.export.source import Source
 from trainer.report.cost import costs, machine_hours
 from trainer.report.facts import Facts

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from service.errors import VeriSQLError
 from service.pages.texts import one_line
+from trainer.data_files import questions_of
 from trainer.export.about import About
 from trainer.export.base import PublicBase
-from trainer.export.data import questions_of
 from trainer.export.source import Source
 from trainer.report.measured import Measured, Paired, differences, metric, policies
 from trainer.versions import versions

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from service.text2sql.prompt import Template
+from trainer.canary import record, write_canary
 from trainer.errors import ExportRefused
 from trainer.export.about import About
 from trainer.export.base import PublicBase, public_base
-from trainer.export.canary import record, stop_tokens, write_canary
 from trainer.export.card import write_card
 from trainer.export.prompts import run_prompts
 from trainer.export.source import Source, find_source
@@ -21,6 +21,7 @@ from trainer.export.weights import (
     write_merged,
 )
 from trainer.model import load_tokenizer, token_counter
+from trainer.sampling import stop_tokens
 
 
 def export_policy(

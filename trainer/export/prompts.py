@@ -9,9 +9,9 @@ from service.text2sql.layouts import Split
 from service.text2sql.prompt import Template, build_prompt
 from service.text2sql.questions import Question
 from service.text2sql.schema import Schema, read_schema
+from trainer.data_files import questions_of
 from trainer.dataset import CountTokens, Messages
 from trainer.errors import ExportRefused
-from trainer.export.data import questions_of
 from trainer.verifier_thread import VerifierThread
 
 

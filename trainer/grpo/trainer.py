@@ -6,6 +6,7 @@ import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
+from trainer.canary import Canary
 from trainer.checkpoint import CheckpointKeeper
 from trainer.grpo.refill import Refill
 from trainer.progress import Recorder
@@ -30,13 +31,14 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         *,
         recorder: Recorder,
         keeper: CheckpointKeeper,
+        canary: Canary | None = None,
         refill: Refill | None = None,
         **given: Any,
     ) -> None:
         super().__init__(callbacks=[recorder], **given)
         self._refer_to_the_base()
         self._refill = refill
-        self.keep_whole(recorder, keeper, refill)
+        self.keep_whole(recorder, keeper, canary, refill)
 
     def _refer_to_the_base(self) -> None:
         """The KL penalty holds to the base model, which is the one with its adapters off.

@@ -10,6 +10,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from transformers import Trainer, TrainingArguments
 
 from service.jobs.spec import JobSpec
+from trainer.canary import Canary
 from trainer.checkpoint import CheckpointKeeper
 from trainer.offline.examples import Example
 from trainer.offline.objectives import Objective
@@ -28,6 +29,7 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
         keeper: CheckpointKeeper,
         objective: Objective,
         temperature: float,
+        canary: Canary | None = None,
         **given: Any,
     ) -> None:
         """`temperature` is that of the probabilities which the objective is given."""
@@ -35,7 +37,7 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
         self._objective = objective
         self._temperature = temperature
         self.model_accepts_loss_kwargs = False  # The mean over a step's questions is Trainer's.
-        self.keep_whole(recorder, keeper)
+        self.keep_whole(recorder, keeper, canary)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any

@@ -6,18 +6,41 @@ or a missing layer shows at once. `tokens` and `logprobs` are for those who want
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from transformers import GenerationConfig
-
-from trainer.dataset import Messages
+from trainer.dataset import Messages, Prepared
+from trainer.sampling import stop_tokens
 from trainer.shared_prompt.sampler import Sampled, sample_groups
 
 MAX_TOKENS = 160
 """As many as the service asks for in its trial; an answer that is cut is cut in both."""
 FILE = "canary.json"
+_IN_CHECKPOINT = 4
+"""Prompts: some seconds on a CPU, beside minutes between two checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What a training stage asks its policy whenever it writes a checkpoint."""
+
+    tokenizer: Any
+    stops: Sequence[int]
+    prompts: Sequence[Messages]
+
+    @classmethod
+    def of(cls, base: Path, tokenizer: Any, data: Prepared) -> "Canary":
+        """Prompts spread evenly over the stage's rows; `base` is the base model's folder."""
+        every = max(1, len(data.rows) // _IN_CHECKPOINT)
+        prompts = [row.prompt for row in data.rows[::every][:_IN_CHECKPOINT]]
+        return cls(tokenizer, stop_tokens(base, tokenizer), prompts)
+
+    def leave(self, model: Any, checkpoint: Path) -> None:
+        """Write canary.json beside an adapter; draws nothing, so that random states stay."""
+        if (checkpoint / "adapter_config.json").is_file():
+            write_canary(record(model, self.tokenizer, self.stops, self.prompts), checkpoint)
 
 
 def record(
@@ -32,17 +55,8 @@ def record(
     return {"max_tokens": MAX_TOKENS, "temperature": 0.0, "items": items}
 
 
-def stop_tokens(folder: Path, tokenizer: Any) -> list[int]:
-    """What ends an answer: the generation settings' tokens and the tokenizer's own."""
-    stops = {tokenizer.eos_token_id}
-    if (folder / "generation_config.json").is_file():
-        found = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-        stops |= {found} if isinstance(found, int) else set(found or ())
-    return sorted(stops - {None})
-
-
 def write_canary(recorded: dict[str, Any], out: Path) -> None:
-    """Into the exported folder."""
+    """Into a checkpoint's or an export's folder."""
     (out / FILE).write_text(json.dumps(recorded, indent=1, allow_nan=False) + "\n")
 
 

@@ -1,0 +1,41 @@
+"""`verisql jobs promote`: a checkpoint of a job becomes the live model."""
+
+from typing import Annotated, Any
+
+import typer
+
+from service import terminal
+from service.client import Client
+from service.commands.options import Key, Url, address
+
+
+def promote(
+    job_id: Annotated[str, typer.Argument(help="The job's id.")],
+    step: Annotated[
+        int | None, typer.Argument(help="Of the checkpoint; default: the best, or the newest.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the model shall be called.")] = None,
+    questions: Annotated[int | None, typer.Option(min=0, help="Of dev; 0 asks none.")] = None,
+    drop: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How much lower its accuracy may be.")
+    ] = None,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Try a checkpoint beside the live model, and switch to it; ends with 1 if it fails."""
+    body = {"name": name, "questions": questions, "drop": drop}
+    with Client(*address(url, api_key)) as client:
+        chosen = step or _best(client, job_id)
+        path = f"/train-jobs/{job_id}/checkpoints/{chosen}/promote"
+        terminal.show_outcome(client.post(path, body))
+
+
+def _best(client: Client, job_id: str) -> int:
+    """As `evaluate` chose it on dev; without that stage the newest."""
+    best: int | None = client.get(f"/train-jobs/{job_id}")["best_checkpoint"]
+    if best is not None:
+        return best
+    found: Any = client.get(f"/train-jobs/{job_id}/checkpoints")
+    if not found:
+        raise typer.BadParameter(f"{job_id} has no checkpoint yet")
+    return max(one["step"] for one in found)
