@@ -9,6 +9,7 @@
       NotFound                      not_found               404
         UnknownDatabase             unknown_database        404
         UnknownJob                  unknown_job             404
+        UnknownCheckpoint           unknown_checkpoint      404
         UnknownDataset              unknown_dataset         422
         UnknownModel                unknown_model           404
         UnknownAnswer               unknown_answer          404  or no longer remembered
