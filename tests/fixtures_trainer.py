@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from service.errors import ModelUnavailable
+from service.jobs.resources import WAITING_THREADS
 from service.jobs.rundir import RunDir, RunStatus
 from service.jobs.spec import JobSpec, RunRequest
 from service.models.registry import resolve_model
@@ -91,7 +92,7 @@ def make_run(
 @contextmanager
 def trainer(run: RunDir, *, log: str = "trainer.log") -> Iterator[subprocess.Popen[bytes]]:
     """`python -m trainer` on a run, in a process group of its own; killed if it still lives."""
-    environment = os.environ | {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {"OMP_NUM_THREADS": "2"} | WAITING_THREADS
     with (run.path / log).open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "trainer", "--run-dir", str(run.path)],

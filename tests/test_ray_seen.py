@@ -157,7 +157,7 @@ def test_neither_secrets_nor_this_machines_paths_travel() -> None:
     assert environment_elsewhere(outer) == {
         "WANDB_PROJECT": "sql",
         "NCCL_DEBUG": "INFO",
-        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "300000",
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
     }

@@ -16,6 +16,12 @@ Sharding = Literal["auto", "none", "ddp", "fsdp2", "zero3"]
 fully_shard splits weights, gradients and optimizer over the processes. zero3: DeepSpeed does (arXiv
 1910.02054)."""
 
+WAITING_THREADS = {"GOMP_SPINCOUNT": "300000"}
+"""Of a trainer: a thread that waits for the others spins for about a millisecond, then sleeps.
+
+At once asleep (OMP_WAIT_POLICY=PASSIVE) a step took 1.6 times as long on two virtual cores
+(docs/training.md); spinning for ever takes the cores from whatever else runs."""
+
 VllmMode = Literal["off", "colocate", "server"]
 
 Url = Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]

@@ -78,7 +78,8 @@ class Promoter:
         case. Raises UnknownJob, UnknownCheckpoint, UnsupportedValue, Conflict, what
         LiveModels.register and LiveModels.activate raise.
         """
-        found = find_checkpoint(await self.jobs.get(job_id), step)
+        job = await self.jobs.get(job_id)
+        found = await asyncio.to_thread(find_checkpoint, job, step)
         source, questions = await asyncio.to_thread(found.dev_questions, demands.questions)
         adapter = await self._registered(found, name or found.default_name)
         trial = DevTrial(self.sample, source, questions, demands)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.errors import InvalidRequest
-from service.jobs.resources import Resources
+from service.jobs.resources import WAITING_THREADS, Resources
 from service.jobs.spec import RunRequest
 from trainer.presets import accelerate_file
 
@@ -72,7 +72,7 @@ def _topology(asked: Resources, node: Node) -> list[str]:
 def _environment(asked: Resources) -> dict[str, str]:
     threads = max(1, asked.cpus // asked.processes_per_node)
     cpu = {} if asked.gpus_per_node else {"ACCELERATE_USE_CPU": "true"}
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"} | cpu
+    return {"OMP_NUM_THREADS": str(threads)} | WAITING_THREADS | cpu
 
 
 def _several(asked: Resources) -> dict[str, str]:

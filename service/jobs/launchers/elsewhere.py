@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from service.jobs.resources import WAITING_THREADS
+
 _SENT = frozenset({"LANG", "TZ", "HF_HOME"})
-_SENT_PREFIXES = ("LC_", "OMP_", "KMP_", "MKL_", "NCCL_", "PYTORCH_", "MLFLOW_", "WANDB_")
+_SENT_PREFIXES = ("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "NCCL_", "PYTORCH_", "MLFLOW_", "WANDB_")
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
 
 
@@ -17,4 +19,4 @@ def environment_elsewhere(outer: Mapping[str, str]) -> dict[str, str]:
     sent = {k: v for k, v in outer.items() if k in _SENT or k.startswith(_SENT_PREFIXES)}
     kept = {k: v for k, v in sent.items() if not _SECRET.search(k)}
     fixed = {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
-    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | fixed
+    return WAITING_THREADS | kept | fixed

@@ -40,6 +40,7 @@ from service.jobs.launchers import begin
 from service.jobs.launchers.base import Handle, Placement, Probe
 from service.jobs.launchers.begin import LOCK_FD, born, is_zombie
 from service.jobs.launchers.locking import is_locked, try_lock
+from service.jobs.resources import WAITING_THREADS
 from service.jobs.rundir import RunDir
 
 TRAINER = (sys.executable, "-P", "-m", "trainer")
@@ -47,7 +48,7 @@ _PROJECT = Path(__file__).resolve().parents[3]
 _FRESH_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "HF_HOME"})
 _KEPT_PREFIXES = (
-    *("LC_", "LD_", "OMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_"),
+    *("LC_", "LD_", "OMP_", "GOMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_"),
     *("MLFLOW_", "WANDB_"),
 )
 _STILL_ENDING_S = 5.0
@@ -186,8 +187,7 @@ def environment_of_trainer(outer: Mapping[str, str], cpus: int) -> dict[str, str
     kept = {k: v for k, v in outer.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
     fixed = {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     threads = str(min(cpus, os.cpu_count() or 1))
-    # Threads that spin while they wait would take the cores from the model that serves.
-    return {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"} | kept | fixed
+    return {"OMP_NUM_THREADS": threads} | WAITING_THREADS | kept | fixed
 
 
 def _of_attempt(placement: Placement, run: RunDir, handle: Handle | None) -> _Process | None:
