@@ -17,7 +17,7 @@ def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
         "parent_checkpoint": context.policy.checkpoint,
         "parent_weights_sha256": parent and weights_sha256(parent),
         "prompt_templates": dict(data.templates),
-        "verifier_version": context.verifier.version,
+        "verifier_version": context.judge.version,
         "seed": request.spec.seed,
         "packages": versions(),
     }
