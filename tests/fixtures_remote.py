@@ -8,6 +8,7 @@ from trainer.files import COPIES
 from trainer.verifier_thread import VerifierThread
 
 KEY = "between-us"
+LISTED = "http://reward:8000"
 QUERY_TIMEOUT_S = 0.5
 DEMO = "alpine_retail"
 COUNT = "SELECT count(*) FROM store"
@@ -21,6 +22,7 @@ def judging_service(home: Path, port: int = 0, **environment: str) -> Service:
         "VERISQL_WORKERS": "1",
         "VERISQL_REJECT_FLAGS": "constant_only,order_ignored",
         "VERISQL_QUERY_TIMEOUT_S": "600",
+        "VERISQL_VERIFY_URLS": LISTED,
     }
     started = Service(home, port, **(settings | environment))
     started.wait_until_ready()

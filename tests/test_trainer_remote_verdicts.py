@@ -15,6 +15,7 @@ from tests.fixtures_remote import (
     DEMO,
     ENDLESS,
     KEY,
+    LISTED,
     in_process,
     judging_service,
     port_of,
@@ -149,17 +150,17 @@ def test_a_service_that_stays_away_is_an_error_and_no_reward(
     assert "no service answers" in caught.value.message
 
 
-@pytest.mark.parametrize(("key", "code"), [(None, "unauthorized"), ("wrong", "unauthorized")])
+@pytest.mark.parametrize("key", [None, "not-ours"])
 def test_a_refusal_ends_it_at_once_and_repeats_no_key(
-    service: Service, verifier: VerifierThread, key: str | None, code: str
+    service: Service, verifier: VerifierThread, key: str | None
 ) -> None:
     with (
         RemoteVerdicts(service.url, key, verifier, patience_s=60) as remote,
         pytest.raises(VerifierRefused) as caught,
     ):
         remote.check([DEMO], 0)
-    assert f"{service.url} will not judge: {code}" in caught.value.message
-    assert "wrong" not in caught.value.message.split("unauthorized")[0]
+    assert f"{service.url} will not judge: unauthorized" in caught.value.message
+    assert "not-ours" not in caught.value.message
 
 
 def test_a_path_that_is_no_verifier_is_refused(service: Service, verifier: VerifierThread) -> None:
@@ -185,3 +186,15 @@ def test_another_file_of_the_database_is_refused(tmp_path: Path) -> None:
                 remote.check(["pets"], 0)
         finally:
             started.kill()
+
+
+@pytest.mark.parametrize(
+    ("url", "param"), [(f"{LISTED}/verify", "base_model"), ("http://169.254.169.254", "verify_url")]
+)
+def test_a_service_makes_trainers_call_listed_addresses_only(
+    service: Service, url: str, param: str
+) -> None:
+    asked = {"base_model": "no such model", "train_data": "demo", "verify_url": url}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = httpx.post(f"{service.url}/train-jobs", json=asked, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)

@@ -249,7 +249,8 @@ class JobSpec(StrictModel):
         Field(description="service whose `/verify` judges completions; null: the trainer itself"),
     ] = None
     verify_patience_s: Annotated[
-        float, Field(gt=0, le=86_400, description="longest wait for a verdict of that service")
+        float,
+        Field(gt=0, le=86_400, description="longest time without a verdict of it, seconds"),
     ] = 600.0
     hyperparameters: Hyperparameters = Hyperparameters()
     resources: Resources = Resources()
