@@ -97,6 +97,14 @@ def test_an_answer_that_is_no_report_is_refused(verifier: VerifierThread, truth:
         ask(verifier, double)
 
 
+def test_a_redirect_is_not_followed(verifier: VerifierThread) -> None:
+    with RewardDouble() as other:
+        away = Act(status=307, headers={"location": f"{other.url}/verify/batch"})
+        with RewardDouble(away) as double, pytest.raises(VerifierRefused, match="bad_answer"):
+            ask(verifier, double)
+        assert other.requests == []
+
+
 @pytest.mark.parametrize("code", ["internal_error", "unknown_database", "database_unusable"])
 def test_an_item_that_is_refused_ends_the_run(verifier: VerifierThread, code: str) -> None:
     with RewardDouble(failing(code)) as double, pytest.raises(VerifierRefused, match=code):

@@ -23,6 +23,7 @@ from tests.fixtures_remote import (
 from tests.fixtures_trainer import write_pets
 from tests.test_serve import Service
 from trainer.errors import VerifierAway, VerifierDiffers, VerifierRefused
+from trainer.offline.consensus import agreed
 from trainer.remote_verdicts import RemoteVerdicts
 from trainer.rewards import ExecutionReward, coincidences, reward_task
 from trainer.verdict_source import VerdictSource
@@ -100,6 +101,16 @@ def test_rewards_and_verdicts_are_those_in_process(
             assert getattr(one.verdict, name) == getattr(other.verdict, name), one
     assert coincidences(there) == coincidences(here) == (1 if copies else 0)
     assert remote.version == verifier.version
+
+
+def test_agreement_without_gold_is_that_in_process(
+    remote: RemoteVerdicts, verifier: VerifierThread
+) -> None:
+    texts = [text for text in COMPLETIONS if ENDLESS not in text]  # each is a gold once: 60 s
+    far, near = (agreed(DEMO, texts, source.verify) for source in (remote, verifier))
+    told = [(verdict.status, verdict.reward, verdict.sql) for verdict in far]
+    assert told == [(verdict.status, verdict.reward, verdict.sql) for verdict in near]
+    assert {1.0, 0.0} <= {reward for _, reward, _ in told}
 
 
 def test_a_service_that_is_killed_in_the_middle_is_waited_for(
