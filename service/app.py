@@ -186,7 +186,14 @@ async def _start_jobs(
     supervisor = Supervisor(store, placed, preparer, validator, settings, observe=observe)
     await supervisor.start()
     stack.push_async_callback(supervisor.close)
-    checks = Checks(registry, data_dirs, settings.models_path, settings.runs_path, tuple(placed))
+    checks = Checks(
+        registry,
+        data_dirs,
+        settings.models_path,
+        settings.runs_path,
+        tuple(placed),
+        settings.verify_url_list,
+    )
     jobs = Jobs(store, checks, settings.runs_path, supervisor.wake, observe)
     return jobs, supervisor
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,10 @@ def make_run(
     max_steps: int = 3,
     recipe: Sequence[str] = ("grpo",),
     parent: Path | None = None,
+    about: Mapping[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> RunDir:
-    """A run directory for the easy questions; nothing is started."""
+    """A run directory for the easy questions; nothing is started. `about` is more of the spec."""
     folder.mkdir(parents=True, exist_ok=True)
     questions = write_questions(folder / "questions.json", EASY)
     spec = JobSpec.model_validate(
@@ -71,6 +72,7 @@ def make_run(
             "train_data": str(questions),
             "hyperparameters": TINY | hyperparameters,
             "max_steps": max_steps,
+            **(about or {}),
         }
     )
     run = RunDir(folder / "run")

@@ -180,6 +180,7 @@ def test_databases_that_train_and_dev_share_are_named() -> None:
         ({"dev_data": "bird"}, "dev_data", InvalidRequest),
         ({"dev_data": "elsewhere.json"}, "dev_data", InvalidRequest),
         ({"dev_data": "same.json"}, "dev_data", InvalidRequest),
+        ({"verify_url": "http://elsewhere"}, "verify_url", UnsupportedValue),
         (
             {"hyperparameters": {"select": {"base_models": ["no such model"]}}},
             "hyperparameters.select.base_models",

@@ -11,6 +11,7 @@ from service.jobs.spec import Hyperparameters, RunRequest, Stage
 from service.text2sql.prompt import Template
 from service.text2sql.values.index import ValueIndexes
 from trainer.stopping import Stopper
+from trainer.verdict_source import VerdictSource
 from trainer.verifier_thread import VerifierThread
 
 _PATIENCE_S = 600.0
@@ -62,6 +63,13 @@ class Context:
     """Done by earlier stages."""
     results: dict[str, StageResult] = field(default_factory=dict)
     """Of earlier stages, by name."""
+    verdicts: VerdictSource | None = None
+    """Where those come from that are trained on; None is `verifier`."""
+
+    @property
+    def judge(self) -> VerdictSource:
+        """Of the completions that are trained on; golds and dev are for `verifier`."""
+        return self.verdicts or self.verifier
 
     @property
     def settings(self) -> Hyperparameters:

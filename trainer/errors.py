@@ -8,6 +8,9 @@
       IntegrationMissing   integration_missing   MLflow, TensorBoard or W&B is not installed
       ExportRefused        export_refused        no such checkpoint, or a folder in the way
       ModelUnsupported     model_unsupported     its prompts cannot be shared among completions
+      VerifierAway         verifier_away         the service of verify_url gives no verdicts
+      VerifierRefused      verifier_refused      it will not judge for this run
+      VerifierDiffers      verifier_differs      it would judge otherwise than this run
 
 These are never answers to a request: they end up in status.json and so in the job's `error`.
 """
@@ -66,3 +69,21 @@ class ModelUnsupported(RunFailed):
     """The model's attention is of a kind that trainer/shared_prompt would get wrong."""
 
     code = "model_unsupported"
+
+
+class VerifierAway(RunFailed):
+    """No verdict came for `verify_patience_s`; the message names the service."""
+
+    code = "verifier_away"
+
+
+class VerifierRefused(RunFailed):
+    """The service knows no such key, database or call; the message has its words."""
+
+    code = "verifier_refused"
+
+
+class VerifierDiffers(RunFailed):
+    """The service has another version of the verifier, or another file of that database."""
+
+    code = "verifier_differs"

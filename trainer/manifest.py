@@ -20,7 +20,7 @@ def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
         "parent_checkpoint": context.policy.checkpoint,
         "parent_weights_sha256": parent and weights_sha256(parent),
         "prompt_templates": dict(data.templates),
-        "verifier_version": context.verifier.version,
+        "verifier_version": context.judge.version,
         "seed": request.spec.seed,
         "train_data": dict(file_hashes(request.train_data_path, "train")),
         "dev_data": dict(file_hashes(request.dev_data_path, "dev"))

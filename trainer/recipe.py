@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from service.errors import InvalidRequest
@@ -13,7 +14,11 @@ from trainer.files import COPIES
 from trainer.questions import read_all
 from trainer.scale.ranks import barrier, is_main, world_size
 from trainer.stopping import Stopper, StopRequested
+from trainer.verdict_source import verdict_source
 from trainer.verifier_thread import VerifierThread
+
+_JUDGING: frozenset[Stage] = frozenset({"offline", "grpo"})
+"""Stages that train on verdicts."""
 
 RunStage = Callable[[Context], StageResult]
 
@@ -25,24 +30,31 @@ def run_recipe(run: RunDir, request: RunRequest, stopper: Stopper) -> None:
     """
     asked = request.spec.resources
     workers = max(1, asked.cpus // asked.processes_per_node)
-    results: dict[str, StageResult] = {}
     with VerifierThread(
         request.data_dirs, workers=workers, limits=request.limits, copies_path=run.path / COPIES
     ) as verifier:
-        if any(not _done(run, stage) for stage in request.spec.recipe):
-            read_all(request, verifier)  # Refuses dev data that leaks, before anything is spent.
-        for stage in request.spec.recipe:
-            if stopper.requested:
-                raise StopRequested
-            if not _done(run, stage):
-                _check_processes(stage)
-                context = _context(run, request, verifier, stopper, results)
-                result = _timed(stage, context)
-                if is_main():
-                    _write(_result_path(run, stage), result)
-                barrier()
-            found = _result_path(run, stage).read_bytes()
-            results[stage] = StageResult.model_validate_json(found)
+        left = [stage for stage in request.spec.recipe if not _done(run, stage)]
+        # Refuses dev data that leaks, before anything is spent.
+        train = read_all(request, verifier).train if left else []
+        judged = train if _JUDGING.intersection(left) else []
+        with verdict_source(request.spec, verifier, judged) as verdicts:
+            policy = _first_policy(request)
+            _run_stages(Context(run, request, verifier, stopper, policy, 0, verdicts=verdicts))
+
+
+def _run_stages(start: Context) -> None:
+    run, results = start.run, dict[str, StageResult]()
+    for stage in start.request.spec.recipe:
+        if start.stopper.requested:
+            raise StopRequested
+        if not _done(run, stage):
+            _check_processes(stage)
+            result = _timed(stage, _after(start, results))
+            if is_main():
+                _write(_result_path(run, stage), result)
+            barrier()
+        found = _result_path(run, stage).read_bytes()
+        results[stage] = StageResult.model_validate_json(found)
 
 
 def _check_processes(stage: Stage) -> None:
@@ -62,23 +74,12 @@ def _result_path(run: RunDir, stage: Stage) -> Path:
     return run.path / "stages" / f"{stage}.json"
 
 
-def _context(
-    run: RunDir,
-    request: RunRequest,
-    verifier: VerifierThread,
-    stopper: Stopper,
-    results: dict[str, StageResult],
-) -> Context:
-    last = list(results.values())[-1] if results else None
-    return Context(
-        run=run,
-        request=request,
-        verifier=verifier,
-        stopper=stopper,
-        policy=last.policy if last else _first_policy(request),
-        steps=last.steps if last else 0,
-        results=dict(results),
-    )
+def _after(start: Context, results: dict[str, StageResult]) -> Context:
+    """The context once these stages have ended."""
+    if not results:
+        return start
+    last = list(results.values())[-1]
+    return replace(start, policy=last.policy, steps=last.steps, results=dict(results))
 
 
 def _first_policy(request: RunRequest) -> Policy:

@@ -49,6 +49,8 @@ class Checks:
     runs_dir: Path
     launchers: Collection[str] = ("local",)
     """Those that this service is set up for."""
+    verify_urls: Collection[str] = ()
+    """Services that a job's verdicts may come from."""
 
     def check(self, spec: JobSpec) -> None:
         """Raise the error of the first thing that makes the job impossible here (blocks on files).
@@ -56,6 +58,7 @@ class Checks:
         UnsupportedValue, UnknownDataset, InvalidRequest, TooLarge, ModelUnavailable, NoDiskSpace.
         """
         check_launcher(spec.launcher, self.launchers)
+        check_verify_url(spec.verify_url, self.verify_urls)
         if spec.launcher == "local":
             check_resources(spec.resources, Machine.here())
             check_installed(TRAINER_PACKAGES)
@@ -93,6 +96,16 @@ def check_launcher(name: str, known: Collection[str]) -> None:
             f"launcher={name!r}: this service is set up for {', '.join(sorted(known))}; "
             "docs/train-jobs.md says which settings a launcher needs",
             param="launcher",
+        )
+
+
+def check_verify_url(url: str | None, known: Collection[str]) -> None:
+    """Raise UnsupportedValue for an address that a trainer may not be made to call."""
+    if url is not None and url not in known:
+        raise UnsupportedValue(
+            f"verify_url={url!r}: VERISQL_VERIFY_URLS of this service lets a job name "
+            f"{', '.join(sorted(known)) or 'none'}",
+            param="verify_url",
         )
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from service.jobs.launchers.kubernetes.options import KubernetesOptions
 from service.jobs.receivers import Receivers, read_receivers
+from service.jobs.verdict_url import checked_key, service_urls
 
 
 class JobSettings(BaseModel):
@@ -58,12 +59,24 @@ class JobSettings(BaseModel):
     webhook_secret: Annotated[
         str, Field(description="Signs webhooks: `whsec_` and Base64; several with commas.")
     ] = ""
+    verify_urls: Annotated[
+        str, Field(description="Services that a job may name as `verify_url`, comma separated.")
+    ] = ""
+    verify_key: Annotated[
+        SecretStr | None, Field(description="Key that trainers send to their `verify_url`.")
+    ] = None
 
     @model_validator(mode="after")
     def _jobs_consistent(self) -> "JobSettings":
         _check_ray(self.ray_url, self.ray_token)
-        _ = self.webhooks
+        checked_key(self.verify_key.get_secret_value() if self.verify_key else None)
+        _ = self.webhooks, self.verify_url_list
         return self
+
+    @property
+    def verify_url_list(self) -> tuple[str, ...]:
+        """The addresses of VERISQL_VERIFY_URLS as a spec has them; raises ValueError."""
+        return service_urls(self.verify_urls)
 
     @property
     def webhooks(self) -> Receivers | None:

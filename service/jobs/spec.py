@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from service.errors import UnsupportedValue
 from service.jobs.resources import Resources
+from service.jobs.verdict_url import LONGEST_URL, service_url
 from service.sandbox.limits import Limits
 from service.strict import StrictModel
 from service.text2sql.prompt import DEFAULT, Template
@@ -53,6 +54,17 @@ def known_template(text: str) -> str:
 
 
 KnownTemplate = Annotated[TemplateText, AfterValidator(known_template)]
+
+
+def known_service(text: str) -> str:
+    """The service's address as it is compared; raises pydantic's error for one that is none."""
+    try:
+        return service_url(text)
+    except ValueError as error:
+        raise PydanticCustomError("verify_url", "{why}", {"why": str(error)}) from error
+
+
+VerifyUrl = Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(known_service)]
 
 
 class DataFilter(StrictModel):
@@ -232,6 +244,14 @@ class JobSpec(StrictModel):
         ),
     ] = None
     reward: Literal["execution"] = "execution"
+    verify_url: Annotated[
+        VerifyUrl | None,
+        Field(description="service whose `/verify` judges completions; null: the trainer itself"),
+    ] = None
+    verify_patience_s: Annotated[
+        float,
+        Field(gt=0, le=86_400, description="longest time without a verdict of it, seconds"),
+    ] = 600.0
     hyperparameters: Hyperparameters = Hyperparameters()
     resources: Resources = Resources()
     launcher: Annotated[LauncherName, Field(description="where it runs")] = "local"

@@ -68,7 +68,7 @@ def _build(context: Context) -> Grpo:
     batching = _batching(context, data.longest_prompt)
     args.gradient_checkpointing = batching.checkpoint_activations  # All that the rows decide.
     report_data(context, data, asdict(batching))
-    reward = ExecutionReward(context.verifier.verify, copies=chosen.reward_copies)
+    reward = ExecutionReward(context.judge.verify, copies=chosen.reward_copies)
     model, config = load_policy(base, context.adapter_path, lora_config(chosen))
     describe = describe_grpo(reward, chosen.group_size)
     return Grpo(

@@ -14,7 +14,7 @@ Judge = Callable[[Sequence[Row], Sequence[Sequence[str]]], list[list[Verdict]]]
 
 def judge_of(context: Context) -> Judge:
     """What `offline.labels` asks for."""
-    verify = context.verifier.verify
+    verify = context.judge.verify
 
     def by_gold(rows: Sequence[Row], groups: Sequence[Sequence[str]]) -> list[list[Verdict]]:
         tasks = [

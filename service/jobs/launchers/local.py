@@ -42,11 +42,14 @@ from service.jobs.launchers.begin import LOCK_FD, born, is_zombie
 from service.jobs.launchers.locking import is_locked, try_lock
 from service.jobs.resources import WAITING_THREADS
 from service.jobs.rundir import RunDir
+from service.jobs.verdict_url import KEY_VARIABLE
 
 TRAINER = (sys.executable, "-P", "-m", "trainer")
 _PROJECT = Path(__file__).resolve().parents[3]
 _FRESH_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "HF_HOME"})
+_KEPT = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "HF_HOME", KEY_VARIABLE}
+)
 _KEPT_PREFIXES = (
     *("LC_", "LD_", "OMP_", "GOMP_", "KMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_"),
     *("MLFLOW_", "WANDB_"),
@@ -183,7 +186,9 @@ class LocalLauncher:
 
 
 def environment_of_trainer(outer: Mapping[str, str], cpus: int) -> dict[str, str]:
-    """What the trainer sees: paths, locale and compute settings, none of the service's own."""
+    """What the trainer sees: paths, locale and compute settings; of the service's own variables
+    the key of who judges for it, and no other.
+    """
     kept = {k: v for k, v in outer.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
     fixed = {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     threads = str(min(cpus, os.cpu_count() or 1))
