@@ -14,9 +14,10 @@ Everything else is the trainer's own end, which a second try would only repeat: 
 wrote to status.json (unless the launcher saw the machine go), another signal, another exit code.
 """
 
+from service.errors import NoDiskSpace
 from service.jobs.job import Job
 from service.jobs.launchers.base import Probe
-from service.jobs.rundir import RunError, RunState, RunStatus
+from service.jobs.rundir import FULL_EXIT, RunError, RunState, RunStatus
 
 _KILLED = frozenset({None, -9, -15, 137, 143})
 LONGEST_PAUSE_S = 600.0
@@ -47,6 +48,9 @@ def death(job: Job, probe: Probe, status: RunStatus | None, log_tail: str) -> Ru
         tries = f"after {job.spec.max_retries} retries" if job.spec.max_retries else "no retry"
         said = f"{why_taken(probe)}, {tries}; raise max_retries, or resume the job.{tail}"
         return RunError(code="preempted", message=said)
+    if probe.exit_code == FULL_EXIT:
+        said = f"the disk of {job.run_dir} is full: free some space, then resume the job"
+        return RunError(code=NoDiskSpace.code, message=said)
     stopped = status is not None and status.state == "cancelled"
     what = "was stopped from outside" if stopped else "ended without a result"
     how = manner(probe.exit_code) + (f"; {probe.reason}" if probe.reason else "")
