@@ -11,7 +11,7 @@ from tests.fixtures_trainer import bandit_model, make_run, train
 
 pytestmark = pytest.mark.training
 
-QUICK: dict[str, Any] = {"group_size": 4, "max_completion_tokens": 4, "lora_rank": 8, "learning_rate": 1e-2}
+QUICK: dict[str, Any] = {"group_size": 4, "max_completion_tokens": 4, "lora_rank": 8}
 
 
 def test_a_run_whose_checkpoint_does_not_fit_fails_and_goes_on_once_there_is_room(
