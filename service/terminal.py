@@ -1,5 +1,6 @@
 """What the command line shows: tables and few words, on standard output."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,6 +72,21 @@ def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
     """One line a job."""
     rows = [[j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"]] for j in jobs]
     _show_table(["id", "status", "progress", "name"], rows)
+
+
+def show_checkpoints(found: Sequence[dict[str, Any]], best: int | None) -> None:
+    """One line a checkpoint; the best one has a star."""
+    names = ["reward", "loss", "dev_accuracy"]
+    rows = [
+        [
+            f"{c['step']}{' *' if c['step'] == best else ''}",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(c["created_at"])),
+            f"{c['size_bytes'] / 1e6:.1f}",
+            *(_short(c["metrics"].get(name)) for name in names),
+        ]
+        for c in found
+    ]
+    _show_table(["step", "created", "MB", *names], rows)
 
 
 def show_feedback(statements: Sequence[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from service.jobs.job import Job
 from service.jobs.launchers.base import Handle, Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
 from service.jobs.rundir import RunDir
+from service.jobs.steps import placement
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.settings import load_settings
@@ -276,6 +277,36 @@ def test_a_trainer_that_fills_the_disk_fails_its_job_which_is_resumed(
     assert (job.status, job.error, job.attempt) == ("succeeded", None, 1)
     assert RunDir(job.run_dir).checkpoints() == [1]
     assert len(starts(job.run_dir)) == 2
+
+
+@pytest.mark.parametrize("moment", ["checkpoint", "status"])
+def test_a_trainer_that_fills_the_stores_disk_as_well_fails_its_job_truly(
+    disk: Disk, moment: str
+) -> None:
+    program = Path(__file__).with_name("filling_trainer.py")
+    local = LocalLauncher([sys.executable, str(program), moment])
+
+    async def main() -> Job:
+        async with opened(disk.path) as store:
+            supervisor = supervisor_over(store, disk.path, local, min_free_bytes=ROOM)
+            job = await queued(store, new_job(disk.path))
+            disk.fill(leave_bytes=768 * 1024)
+
+            async def seen() -> Job:
+                with suppress(NoDiskSpace):
+                    await supervisor.tick()
+                if (await local.poll(placement(job), None)).state == "exited":
+                    disk.empty()  # Whoever looks after the machine does that, sooner or later.
+                return await store.get(job.id)
+
+            failed = await until(seen, lambda j: j.status in ("failed", "succeeded"), "its end")
+            await supervisor.close()
+            return failed
+
+    job = asyncio.run(main())
+    assert job.error
+    assert (job.status, job.error.code, job.attempt) == ("failed", "no_disk_space", 0)
+    assert len(starts(job.run_dir)) == 1
 
 
 def test_a_row_that_a_full_disk_cut_short_harms_no_other(disk: Disk) -> None:
