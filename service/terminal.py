@@ -70,8 +70,15 @@ def show_job(job: dict[str, Any]) -> None:
 
 def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
     """One line a job."""
-    rows = [[j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"]] for j in jobs]
-    _show_table(["id", "status", "progress", "name"], rows)
+    rows = [
+        [j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"], _why(j)] for j in jobs
+    ]
+    _show_table(["id", "status", "progress", "name", "why"], rows)
+
+
+def _why(job: dict[str, Any]) -> str:
+    """What a job waits for, or how it failed."""
+    return job["error"]["code"] if job["error"] else job["reason"] or ""
 
 
 def show_checkpoints(found: Sequence[dict[str, Any]], best: int | None) -> None:

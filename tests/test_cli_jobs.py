@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.jobs.rundir import RunError
 from tests.fixtures_jobs import model_folder
 from tests.fixtures_live import JobService, job_service
 from tests.test_cli import _verisql
@@ -117,6 +118,14 @@ def test_metrics_are_shown_to_the_last_step(jobs: JobService) -> None:
     run.metrics_path.write_text("".join(f'{{"step": {n}, "reward": 0.5}}\n' for n in range(1200)))
     shown = _verisql("jobs", "metrics", job.id, "--url", jobs.url).stdout
     assert shown.count("0.5") == 1200
+
+
+def test_a_list_says_what_a_job_waits_for_or_died_of(jobs: JobService) -> None:
+    waits, died = (jobs.move(jobs.create(), "starting") for _ in range(2))
+    jobs.change(waits, reason="no room")
+    jobs.change(died, status="failed", error=RunError(code="run_lost", message="gone"))
+    shown = _verisql("jobs", "list", "--limit", "2", "--url", jobs.url).stdout
+    assert ("no room" in shown, "run_lost" in shown, "gone" in shown) == (True, True, False)
 
 
 def test_a_list_goes_on_where_it_ended(jobs: JobService) -> None:

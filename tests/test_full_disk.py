@@ -1,6 +1,7 @@
 """The runs' disk is full while jobs are prepared, launched and trained: a real one, of 4 MiB."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from service.jobs.again import check_resumable
 from service.jobs.job import Job
 from service.jobs.launchers.base import Handle, Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import FULL_EXIT, RunDir
 from service.jobs.steps import placement
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
@@ -31,6 +32,7 @@ from tests.fixtures_jobs import (
 )
 from tests.fixtures_supervisor import opened
 
+ROOT = Path(__file__).parents[1]
 ROOM = 64 * 1024
 LOOKS = 5
 
@@ -206,6 +208,14 @@ def test_a_trainer_that_fills_the_stores_disk_as_well_fails_its_job_truly(
     assert job.error
     assert (job.status, job.error.code, job.attempt) == ("failed", "no_disk_space", 0)
     assert len(starts(job.run_dir)) == 1
+
+
+def test_a_driver_in_a_ray_cluster_says_by_its_code_that_the_disk_is_full(disk: Disk) -> None:
+    disk.fill()
+    command = [sys.executable, "-m", "trainer.scale.on_ray", "--run-dir", str(disk.path)]
+    ended = subprocess.run([*command, "--", "never"], cwd=ROOT, check=False, timeout=60)
+    assert ended.returncode == FULL_EXIT
+    assert {path.name for path in disk.path.iterdir()} == {"ballast", "lock"}
 
 
 def test_a_row_that_a_full_disk_cut_short_harms_no_other(disk: Disk) -> None:

@@ -126,7 +126,7 @@ class RunDir:
         if self.exists():
             raise FileExistsError(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        _replace(self.path / "job.json", request.model_dump_json(indent=1))
+        replace_whole(self.path / "job.json", request.model_dump_json(indent=1))
 
     def request(self) -> RunRequest:
         """Read job.json; raises FileNotFoundError or pydantic.ValidationError."""
@@ -135,7 +135,7 @@ class RunDir:
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json whole, stamped with the time of writing."""
         stamped = status.model_copy(update={"updated_at": time.time()})
-        _replace(self.path / "status.json", stamped.model_dump_json())
+        replace_whole(self.path / "status.json", stamped.model_dump_json())
 
     def status(self) -> RunStatus | None:
         """The last status written, or None before the first."""
@@ -173,7 +173,7 @@ class RunDir:
             every = lines_from(path, 0, None)
             lines = [ln for ln in every if parsed(ln).get("step", last + 1) <= last]
             if path.exists():
-                _replace(path, b"".join(lines).decode())
+                replace_whole(path, b"".join(lines).decode())
 
     def metrics(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl from line `after` (0-based) on."""
@@ -255,7 +255,8 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, NoDiskSpace) or (isinstance(error, OSError) and error.errno in _FULL)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new text; raises OSError, the old kept."""
     temporary = path.with_suffix(path.suffix + f".tmp{os.getpid()}")
     try:
         with temporary.open("w") as file:
