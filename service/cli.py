@@ -15,6 +15,7 @@ from service.commands.audit import audit
 from service.commands.compare import compare_runs
 from service.commands.eval import evaluation
 from service.commands.feedback import feedback
+from service.commands.job_calls import checkpoints, create, read_spec
 from service.commands.job_watch import events, logs, watch
 from service.commands.models import models
 from service.commands.options import Key, Url, address
@@ -95,7 +96,7 @@ def train(
         "max_steps": max_steps,
         "seed": seed,
     }
-    body = _read_spec(spec) | {k: v for k, v in given.items() if v is not None}
+    body = (read_spec(spec) if spec else {}) | {k: v for k, v in given.items() if v is not None}
     if hyperparameter:
         chosen = dict(_assignment(text) for text in hyperparameter)
         body["hyperparameters"] = body.get("hyperparameters", {}) | chosen
@@ -107,12 +108,18 @@ def train(
 def list_jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    after: Annotated[
+        str | None, typer.Option(help="Go on: the last id of the list before.")
+    ] = None,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
     """The latest jobs."""
     with _client(url, api_key) as client:
-        terminal.show_jobs(client.get("/train-jobs", limit=limit, status=status)["data"])
+        page = client.get("/train-jobs", limit=limit, status=status, after=after)
+        terminal.show_jobs(page["data"])
+    if page["has_more"]:
+        terminal.show_lines([f"more: --after {page['data'][-1]['id']}"])
 
 
 @jobs.command()
@@ -125,10 +132,17 @@ def show(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
 @jobs.command()
 def metrics(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
     """Reward and verdicts per step."""
+    path, rows = f"/train-jobs/{job_id}/metrics", []
     with _client(url, api_key) as client:
-        terminal.show_steps(client.get(f"/train-jobs/{job_id}/metrics")["data"])
+        page = client.get(path)
+        while page["data"]:
+            rows += page["data"]
+            page = client.get(path, after=page["next"])
+    terminal.show_steps(rows)
 
 
+jobs.command()(create)
+jobs.command()(checkpoints)
 jobs.command()(watch)
 jobs.command()(logs)
 jobs.command()(events)
@@ -158,20 +172,6 @@ def resume(job_id: JobId, url: Url = None, api_key: Key = None) -> None:
 
 def _client(url: str | None, api_key: str | None) -> Client:
     return Client(*address(url, api_key))
-
-
-def _read_spec(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        spec = json.loads(path.read_bytes())
-    except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
-    if not isinstance(spec, dict):
-        raise typer.BadParameter(f"{path} must hold a JSON object")
-    return spec
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -30,7 +30,7 @@ _ALONE = 6_148_914_691_236_517_207  # an advisory lock of PostgreSQL, the same i
 _SQLITE = "sqlite+aiosqlite"
 _POSTGRESQL = "postgresql+asyncpg"
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03")  # SQLite's names, SQLSTATEs
-_FULL = ("SQLITE_FULL", "53100")
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NUL = ("22021",)
 

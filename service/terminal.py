@@ -1,5 +1,6 @@
 """What the command line shows: tables and few words, on standard output."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,8 +70,30 @@ def show_job(job: dict[str, Any]) -> None:
 
 def show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
     """One line a job."""
-    rows = [[j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"]] for j in jobs]
-    _show_table(["id", "status", "progress", "name"], rows)
+    rows = [
+        [j["id"], j["status"], f"{j['progress']:.0%}", j["spec"]["name"], _why(j)] for j in jobs
+    ]
+    _show_table(["id", "status", "progress", "name", "why"], rows)
+
+
+def _why(job: dict[str, Any]) -> str:
+    """What a job waits for, or how it failed."""
+    return job["error"]["code"] if job["error"] else job["reason"] or ""
+
+
+def show_checkpoints(found: Sequence[dict[str, Any]], best: int | None) -> None:
+    """One line a checkpoint; the best one has a star."""
+    names = ["reward", "loss", "dev_accuracy"]
+    rows = [
+        [
+            f"{c['step']}{' *' if c['step'] == best else ''}",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(c["created_at"])),
+            f"{c['size_bytes'] / 1e6:.1f}",
+            *(_short(c["metrics"].get(name)) for name in names),
+        ]
+        for c in found
+    ]
+    _show_table(["step", "created", "MB", *names], rows)
 
 
 def show_feedback(statements: Sequence[dict[str, Any]]) -> None:

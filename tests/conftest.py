@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.launcher_places",
     "tests.fixtures_stores",
     "tests.fixtures_ray",
+    "tests.fixtures_disk",
     "tests.kubernetes_place",
 ]
 

@@ -144,14 +144,16 @@ def supervisor_over(
     *,
     lease_s: float = 60,
     observe: Observer | None = None,
+    min_free_bytes: int = 0,
     **settings: object,
 ) -> Supervisor:
     """A supervisor with quick settings; nothing of it survives but store and run directories."""
     quick = {"job_poll_s": 0.02, "cancel_grace_s": 30, "retry_pause_s": 0, "job_audit_s": 0}
     loaded = load_settings(home=folder, **{"engine": "off"} | quick | settings)
-    preparer = Preparer([folder], folder / "models", loaded.limits)
+    limits = loaded.limits
+    preparer = Preparer([folder], folder / "models", limits, min_free_bytes=min_free_bytes)
     registry = DatabaseRegistry.scan([folder] if loaded.job_audit_s else [])
-    validator = Validator(registry, loaded.limits, loaded.job_audit_s)
+    validator = Validator(registry, limits, loaded.job_audit_s)
     places = {"local": local}
     return Supervisor(store, places, preparer, validator, loaded, lease_s=lease_s, observe=observe)
 

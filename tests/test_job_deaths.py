@@ -3,8 +3,9 @@
 import pytest
 
 from service.jobs.deaths import death, pause_before_retry, taken_away
+from service.jobs.launchers import begin
 from service.jobs.launchers.base import Probe
-from service.jobs.rundir import RunStatus
+from service.jobs.rundir import FULL_EXIT, RunStatus
 from tests.fixtures_jobs import job_row
 
 
@@ -35,6 +36,22 @@ def test_a_death_is_told_with_its_manner_and_last_words(exit_code: int | None, s
     assert error.code == "trainer_died"
     assert said in error.message
     assert error.message.endswith("MemoryError")
+
+
+def test_a_run_that_wanted_too_much_memory_is_not_tried_again_and_says_what_to_change() -> None:
+    killed = Probe("exited", -9, out_of_memory=True, reason="pod p: OOMKilled")
+    assert not taken_away(killed, "running")
+    error = death(job_row({"resources": {"memory_gb": 6}}), killed, None, "step 3")
+    assert (error.code, error.param) == ("out_of_memory", "resources.memory_gb")
+    for said in ("memory_gb=6 ", "pod p: OOMKilled", "prompts_per_step", "group_size", "step 3"):
+        assert said in error.message
+
+
+def test_a_disk_that_was_too_full_for_the_last_word_is_told() -> None:
+    error = death(job_row(), Probe("exited", FULL_EXIT), RunStatus(state="running"), "")
+    assert error.code == "no_disk_space"
+    assert not taken_away(Probe("exited", FULL_EXIT), "running")
+    assert FULL_EXIT == begin.FULL_EXIT
 
 
 def test_a_stop_from_outside_is_told_as_one() -> None:

@@ -1,10 +1,13 @@
 """A job through the supervisor in the double's cluster, outages included."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from service.jobs.again import check_resumable
 from service.jobs.job import Job
 from service.jobs.launchers.base import Probe
 from service.jobs.launchers.kubernetes.launcher import KubernetesLauncher
@@ -15,11 +18,15 @@ from tests.fixtures_jobs import (
     end_trainers,
     new_job,
     placement,
+    starts,
     store_at,
     supervisor_over,
     until,
     until_status,
 )
+from tests.fixtures_supervisor import opened, running
+from tests.kubernetes_double.cluster import Cluster
+from tests.kubernetes_double.kubelet import ProcessKubelet
 from tests.kubernetes_double.server import serving
 from tests.kubernetes_place import KubernetesPlace
 
@@ -48,6 +55,37 @@ def test_a_job_is_done_in_the_cluster_though_its_server_is_down_at_times(tmp_pat
     end_trainers(tmp_path)
     assert (ended.status, ended.error) == ("succeeded", None)
     assert ended.best_checkpoint == 1
+
+
+def test_a_trainer_that_wants_too_much_memory_fails_its_job_which_is_resumed(
+    tmp_path: Path,
+) -> None:
+    async def main(place: KubernetesPlace, cluster: Cluster) -> tuple[Job, Job]:
+        async with opened(tmp_path) as store, place.launcher("heed", "train", "wait") as launcher:
+            supervisor = supervisor_over(store, tmp_path, launcher)
+            job = await running(store, supervisor, tmp_path, resources={"memory_gb": 3})
+            assert isinstance(cluster.kubelet, ProcessKubelet)
+            cluster.kubelet.starved.add(cluster.pods()[0]["metadata"]["name"])
+            os.kill(starts(job.run_dir)[0], signal.SIGKILL)
+            failed = await until_status(store, job.id, "failed", "queued", ticking=supervisor)
+            check_resumable(failed)
+            assert await store.resume(failed)
+            again = await until_status(store, job.id, "running", "failed", ticking=supervisor)
+            await store.wish_cancel(job.id)
+            await until_status(store, job.id, "cancelled", ticking=supervisor)
+            await supervisor.close()
+            return failed, again
+
+    with serving(tmp_path) as api:
+        place = KubernetesPlace(tmp_path, api.kubeconfig(tmp_path / "kubeconfig"))
+        failed, again = asyncio.run(main(place, api.cluster))
+    end_trainers(tmp_path)
+    assert failed.error
+    assert (failed.error.code, failed.error.param) == ("out_of_memory", "resources.memory_gb")
+    assert "memory_gb=3 " in failed.error.message
+    assert "OOMKilled" in failed.error.message
+    assert (failed.attempt, failed.retries_left) == (0, 3)
+    assert (again.status, again.attempt) == ("running", 1)
 
 
 def test_each_node_of_a_run_knows_its_number_and_node_0_writes_the_log(tmp_path: Path) -> None:

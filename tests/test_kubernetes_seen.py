@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 
@@ -87,6 +88,34 @@ def test_how_a_trainer_died_is_told(code: int, why: str | None, expected: int) -
     probe = scene.probe()
     assert (probe.state, probe.exit_code, probe.preempted) == ("exited", expected, False)
     assert (why or "Error") in str(probe.reason)
+    assert probe.out_of_memory == (why == "OOMKilled")
+
+
+def test_a_node_that_ran_out_of_memory_is_told_whichever_ended_first() -> None:
+    scene = Scene(nodes=2)
+    for pod in scene.pods:
+        scene.cluster.start(pod)
+    scene.cluster.finish(scene.pods[1], 137, "OOMKilled")
+    pods = deepcopy(scene.cluster.pods())
+    # The other saw its neighbour go, and times are in whole seconds.
+    state = {"terminated": {"exitCode": 1, "finishedAt": "2000-01-01T00:00:00Z"}}
+    pods[0]["status"] = {
+        "phase": "Failed",
+        "containerStatuses": [{"name": "trainer", "state": state}],
+    }
+    scene.cluster.finish(scene.pods[0], 1)
+    probe = seen(scene.job, pods, HANDLE, now=time.time())
+    assert (probe.exit_code, probe.out_of_memory) == (-9, True)
+    assert "OOMKilled" in str(probe.reason)
+
+
+def test_a_machine_that_was_taken_away_is_no_want_of_memory() -> None:
+    scene = Scene()
+    scene.cluster.start(scene.pods[0])
+    scene.cluster.disrupt(scene.pods[0], "EvictionByEvictionAPI", "drained", code=None)
+    scene.cluster.finish(scene.pods[0], 137, "OOMKilled")
+    probe = scene.probe()
+    assert (probe.preempted, probe.out_of_memory) == (True, False)
 
 
 def test_the_node_that_failed_first_is_to_blame() -> None:

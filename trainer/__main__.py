@@ -2,7 +2,8 @@
 
 Exit codes: 0 succeeded, or cancelled after SIGTERM or SIGINT; 1 failed, status.json says why;
 2 wrong arguments, or no job.json there; 3 another trainer works in that folder, which was left
-alone. Started again in the same folder it goes on from the newest checkpoint.
+alone; 74 the disk is so full that status.json could not say why it ended. Started again in the same
+folder it goes on from the newest checkpoint.
 """
 
 import argparse
@@ -11,13 +12,14 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from pydantic import ValidationError
 
 from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
-from service.jobs.rundir import RunDir, RunError, RunState, RunStatus
+from service.jobs.rundir import FULL_EXIT, RunDir, RunError, RunState, RunStatus, is_full
 from service.jobs.spec import RunRequest
 from trainer.allocator import keep_freed_memory
 from trainer.checkpoint import partial_path, rewind
@@ -108,6 +110,16 @@ def _read_request(run: RunDir) -> RunRequest:
 def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
     if error:
         shutil.rmtree(partial_path(run), ignore_errors=True)  # On a full disk: room for the status.
+    try:
+        _say_end(run, state, error)
+    except OSError as reason:
+        _LOG.exception("the run's end cannot be written")
+        return FULL_EXIT if is_full(reason) else FAILED
+    return FAILED if error else ENDED
+
+
+def _say_end(run: RunDir, state: RunState, error: RunError | None) -> None:
+    if error:
         run.append_event("error", "failed", error.message, code=error.code)
     else:
         run.append_event("info", state, "the run was stopped" if state == "cancelled" else "done")
@@ -115,7 +127,6 @@ def _end(run: RunDir, state: RunState, error: RunError | None = None) -> int:
     done = last.max_steps if state == "succeeded" else last.step
     said = {"state": state, "step": done, "eta_s": None, "error": error}
     run.write_status(last.model_copy(update=said))
-    return FAILED if error else ENDED
 
 
 def _report(run: RunDir) -> None:
@@ -129,20 +140,27 @@ def _report(run: RunDir) -> None:
 def _explained(error: Exception, run: RunDir) -> RunError:
     if isinstance(error, VeriSQLError | RunFailed):
         return RunError(code=error.code, message=error.message, param=error.param)
-    if shutil.disk_usage(run.path).free < _FULL_BYTES:
-        # Each library says it in its own way, some not at all.
-        message = f"the disk of {run.path} is full: free some space"
+    if is_full(error) or _is_nearly_full(run.path):
+        message = f"the disk of {run.path} is full: free some space, then resume the job"
         return RunError(code=NoDiskSpace.code, message=message)
     message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
     return RunError(code=VeriSQLError.code, message=message)
+
+
+def _is_nearly_full(folder: Path) -> bool:
+    # Each library says in its own way that a disk is full, some not at all.
+    with suppress(OSError):  # The folder may be gone.
+        return shutil.disk_usage(folder).free < _FULL_BYTES
+    return False
 
 
 def _leave(code: int) -> NoReturn:
     # Everything is closed and on disk. To take torch apart would cost seconds, after status.json
     # has said that the run is over.
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # The log's disk may be full, which must not change the code.
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

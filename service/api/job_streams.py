@@ -1,8 +1,11 @@
 """What a training job tells: metrics, events and logs, as a page or live (live.py)."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
@@ -56,46 +59,48 @@ class LinePage(BaseModel):
         return cls(data=list(page.data), next=page.next)
 
 
+@dataclass(frozen=True, slots=True)
+class RowsAsked:
+    """What a caller wants of a series of rows."""
+
+    job_id: JobId
+    request: Request
+    parts: PartsDep
+    after: After = "0"
+    limit: Limit = 1000
+    last_event_id: LastEventId = None
+
+    async def answer(
+        self, name: str, page: Callable[..., Awaitable[Page]], path: Callable[[RunDir], Path]
+    ) -> RowPage | Response:
+        """A page, or the file at `path` live, each row as an event `name`."""
+        if _wants_live(self.request):
+            job = await self.parts.jobs.get(self.job_id)
+            start = _start(self.after, self.last_event_id)
+            return _live(self.parts, job, Rows(path(RunDir(job.run_dir)), start), name)
+        number = Cursor.read(self.after).number
+        return RowPage.of(await page(self.job_id, after=number, limit=self.limit))
+
+
+Asked = Annotated[RowsAsked, Depends()]
+
+
 @router.get("/{job_id}/metrics", response_model=RowPage, responses=_LIVE)
-async def train_job_metrics(
-    job_id: JobId,
-    request: Request,
-    parts: PartsDep,
-    after: After = "0",
-    limit: Limit = 1000,
-    last_event_id: LastEventId = None,
-) -> RowPage | Response:
+async def train_job_metrics(asked: Asked) -> RowPage | Response:
     """The trainer's numbers, one row a step: reward, loss and others.
 
     With `Accept: text/event-stream` they come live, each as an event `metric`, until `end`.
     """
-    if _wants_live(request):
-        job = await parts.jobs.get(job_id)
-        rows = Rows(RunDir(job.run_dir).metrics_path, _start(after, last_event_id))
-        return _live(parts, job, rows, "metric")
-    number = Cursor.read(after).number
-    return RowPage.of(await parts.jobs.metrics(job_id, after=number, limit=limit))
+    return await asked.answer("metric", asked.parts.jobs.metrics, lambda run: run.metrics_path)
 
 
 @router.get("/{job_id}/events", response_model=RowPage, responses=_LIVE)
-async def train_job_events(
-    job_id: JobId,
-    request: Request,
-    parts: PartsDep,
-    after: After = "0",
-    limit: Limit = 1000,
-    last_event_id: LastEventId = None,
-) -> RowPage | Response:
+async def train_job_events(asked: Asked) -> RowPage | Response:
     """What happened, each with `created_at`, `level`, `type`, `message`.
 
     With `Accept: text/event-stream` they come live, each as an event `event`, until `end`.
     """
-    if _wants_live(request):
-        job = await parts.jobs.get(job_id)
-        rows = Rows(RunDir(job.run_dir).events_path, _start(after, last_event_id))
-        return _live(parts, job, rows, "event")
-    number = Cursor.read(after).number
-    return RowPage.of(await parts.jobs.events(job_id, after=number, limit=limit))
+    return await asked.answer("event", asked.parts.jobs.events, lambda run: run.events_path)
 
 
 @router.get("/{job_id}/logs", response_model=LinePage, responses=_LIVE)

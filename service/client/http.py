@@ -31,14 +31,18 @@ class Client:
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET and decode."""
-        return self._call("GET", path, params={k: v for k, v in params.items() if v is not None})
+        return cast(dict[str, Any], self._get(path, params))
+
+    def get_list(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """The same, where the answer is a list of objects."""
+        return cast(list[dict[str, Any]], self._get(path, params))
 
     def post(
         self, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """POST JSON and decode; None values are left out."""
         sent = {k: v for k, v in (body or {}).items() if v is not None}
-        return self._call("POST", path, json=sent, headers=headers)
+        return cast(dict[str, Any], self._call("POST", path, json=sent, headers=headers))
 
     def download(self, path: str, **params: Any) -> Iterator[bytes]:
         """GET what may be large, piece by piece, as it comes."""
@@ -52,11 +56,14 @@ class Client:
                 raise refusal(response)
             yield from response.iter_bytes()
 
-    def _call(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+    def _get(self, path: str, params: dict[str, Any]) -> Any:
+        return self._call("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def _call(self, method: str, path: str, **rest: Any) -> Any:
         with _connection_errors(str(self._http.base_url)):
             response = self._http.request(method, path, **rest)
         if response.is_success:
-            return cast(dict[str, Any], response.json())
+            return response.json()
         raise refusal(response)
 
 

@@ -5,11 +5,12 @@ where it stands, so that this is known even when the cluster has forgotten it; k
 driver of attempt N to end everything now.
 """
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
+
+from service.jobs.rundir import replace_whole
 
 PREEMPTED_EXIT = 75
 """Exit code of a driver whose machines were taken away (EX_TEMPFAIL of sysexits.h)."""
@@ -40,13 +41,7 @@ def read_note(run_dir: Path, attempt: int) -> DriverNote | None:
 
 def write_note(run_dir: Path, note: DriverNote) -> None:
     """Replace driver.json whole; raises OSError."""
-    path = _note_path(run_dir)
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(note.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_whole(_note_path(run_dir), note.model_dump_json())
 
 
 def kill_path(run_dir: Path, attempt: int) -> Path:

@@ -4,7 +4,6 @@ This may download and convert a model for minutes, so it runs in a thread of its
 """
 
 import asyncio
-import errno
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
+from service.jobs.checks import MIN_FREE_BYTES, check_disk
 from service.jobs.datasets import find_questions
 from service.jobs.job import Job
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import RunDir, is_full
 from service.jobs.spec import RunRequest
 from service.models.registry import resolve_model
 from service.sandbox.limits import Limits
@@ -30,6 +30,8 @@ class Preparer:
     """Of the service's own sandbox; the trainer's has the same."""
     values_path: Path | None = None
     """Where trainers keep value indexes and their key; None is each run's own folder."""
+    min_free_bytes: int = MIN_FREE_BYTES
+    """No trainer starts on a disk with less: it could not save its first checkpoint."""
 
     def prepare(self, job: Job, stop: threading.Event, *, parent: Path | None = None) -> None:
         """Write job.json unless it is there; may be repeated after a crash at any point.
@@ -38,6 +40,7 @@ class Preparer:
         after `stop` is set. Raises UnknownDataset, InvalidRequest, ModelUnavailable, NoDiskSpace.
         """
         run = RunDir(job.run_dir)
+        check_disk(run.path, self.min_free_bytes)
         try:
             if not run.exists():
                 run.path.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ class Preparer:
             if job.attempt:
                 run.begin_attempt()
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise NoDiskSpace(f"the disk of {run.path} is full: free some space") from error
             raise VeriSQLError(f"the run cannot be prepared: {error}") from error
 

@@ -11,17 +11,25 @@ driver.json, kill-N                     of a run in a Ray cluster (service/jobs/
 checkpoints/step_N/                     complete or absent (temporary name, then rename)
 """
 
+import errno
 import json
 import os
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from service.errors import NoDiskSpace
 from service.jobs.lines import lines_from
 from service.jobs.spec import RunRequest
+
+FULL_EXIT = 74
+"""Exit code of a trainer whose disk was so full that status.json could not be written (EX_IOERR of
+sysexits.h)."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 RunState = Literal["starting", "running", "succeeded", "failed", "cancelled"]
 
@@ -118,7 +126,7 @@ class RunDir:
         if self.exists():
             raise FileExistsError(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        _replace(self.path / "job.json", request.model_dump_json(indent=1))
+        replace_whole(self.path / "job.json", request.model_dump_json(indent=1))
 
     def request(self) -> RunRequest:
         """Read job.json; raises FileNotFoundError or pydantic.ValidationError."""
@@ -127,7 +135,7 @@ class RunDir:
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json whole, stamped with the time of writing."""
         stamped = status.model_copy(update={"updated_at": time.time()})
-        _replace(self.path / "status.json", stamped.model_dump_json())
+        replace_whole(self.path / "status.json", stamped.model_dump_json())
 
     def status(self) -> RunStatus | None:
         """The last status written, or None before the first."""
@@ -165,7 +173,7 @@ class RunDir:
             every = lines_from(path, 0, None)
             lines = [ln for ln in every if parsed(ln).get("step", last + 1) <= last]
             if path.exists():
-                _replace(path, b"".join(lines).decode())
+                replace_whole(path, b"".join(lines).decode())
 
     def metrics(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Complete lines of metrics.jsonl from line `after` (0-based) on."""
@@ -242,19 +250,37 @@ class RunDir:
         return (text.partition("\n")[2] if start else text).strip()
 
 
-def _replace(path: Path, text: str) -> None:
+def is_full(error: BaseException) -> bool:
+    """True if the error means that a disk is full, or this user's share of it."""
+    return isinstance(error, NoDiskSpace) or (isinstance(error, OSError) and error.errno in _FULL)
+
+
+def replace_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new text; raises OSError, the old kept."""
     temporary = path.with_suffix(path.suffix + f".tmp{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # It would keep what little room there is.
+        raise
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
     # One write call with O_APPEND: a reader sees the whole line or a last line without newline.
-    with path.open("ab", buffering=0) as file:
-        file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+    with path.open("a+b", buffering=0) as file:
+        line = _newline_due(file) + json.dumps(row, separators=(",", ":")).encode() + b"\n"
+        if (written := file.write(line)) < len(line):
+            file.write(line[written:])  # A full disk cuts short, and is an error only now.
+
+
+def _newline_due(file: FileIO) -> bytes:
+    """What ends a line that a full disk has cut short, so that the next one stays whole."""
+    end = file.seek(0, os.SEEK_END)
+    return b"\n" if end and os.pread(file.fileno(), 1, end - 1) != b"\n" else b""
 
 
 def _chunk(path: Path, start: int, size: int) -> bytes:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from service.errors import Unavailable, VeriSQLError
+from service.errors import NoDiskSpace, Unavailable, VeriSQLError
 from service.jobs.background import Background
 from service.jobs.decide import Action, Finish, Launch, Park, Record, Retry, Seen, Stop, Validate
 from service.jobs.job import Changes, Job
 from service.jobs.launchers.base import Launcher, Placement
 from service.jobs.notes import Notes
 from service.jobs.prepare import Preparer, in_own_thread
+from service.jobs.room import Room
 from service.jobs.rundir import RunDir, RunError
 from service.jobs.state import ACTIVE
 from service.jobs.store import JobStore
@@ -35,6 +36,7 @@ class Steps:
         validator: Validator,
         work: Background[RunError | None],
         notes: Notes,
+        room: Room,
         owner: str,
         lease_s: float,
     ) -> None:
@@ -44,6 +46,7 @@ class Steps:
         self._validator = validator
         self._work = work
         self._notes = notes
+        self._room = room
         self._owner = owner
         self._lease_s = lease_s
 
@@ -69,7 +72,7 @@ class Steps:
         raise Unavailable(f"the launcher {job.spec.launcher!r} is not set up here, only {known}")
 
     async def _validate(self, job: Job) -> None:
-        task = self._work.ended(job.id, partial(self._look, job))
+        task = self._work.ended(job.id, partial(self._room.wait, job, partial(self._look, job)))
         if task is None:
             return
         try:
@@ -80,7 +83,7 @@ class Steps:
             error = _why(reason)
         if error is not None:
             return await self._leave(job, Finish("failed", error), None)
-        await self._record(job, {"status": "queued", "validated_at": time.time()})
+        await self._record(job, {"status": "queued", "validated_at": time.time(), "reason": None})
 
     async def _look(self, job: Job) -> RunError | None:
         await self._prepare(job)
@@ -93,7 +96,7 @@ class Steps:
         return None
 
     async def _launch(self, job: Job) -> None:
-        task = self._work.ended(job.id, partial(self._prepare, job))
+        task = self._work.ended(job.id, partial(self._room.wait, job, partial(self._prepare, job)))
         if task is None:
             return
         try:
@@ -102,8 +105,8 @@ class Steps:
             if not await self._store.hold(job, self._owner, lease_s=self._lease_s):
                 return
             handle = await self.launcher(job).submit(placement(job))
-        except Unavailable:
-            raise
+        except (Unavailable, NoDiskSpace):
+            raise  # Not the job's fault, and tried again at the next look.
         except Exception as error:  # noqa: BLE001 - boundary: a job that cannot start has failed.
             return await self._leave(job, Finish("failed", _why(error)), None)
         if handle is not None and not await self._store.update(job, self._owner, handle=handle):

@@ -23,6 +23,7 @@ from service.jobs.job import Job
 from service.jobs.launchers.base import Launcher, Probe
 from service.jobs.notes import Notes, Observer
 from service.jobs.prepare import Preparer
+from service.jobs.room import Room
 from service.jobs.rundir import RunDir, RunError, RunStatus
 from service.jobs.state import ACTIVE
 from service.jobs.steps import Steps, placement
@@ -56,8 +57,17 @@ class Supervisor:
         self._notes = Notes(observe)
         self._owner = uuid4().hex
         self._work: Background[RunError | None] = Background(self.wake)
+        room = Room(store, self._owner, max(settings.job_poll_s, settings.retry_pause_s))
         self._steps = Steps(
-            store, launchers, preparer, validator, self._work, self._notes, self._owner, lease_s
+            store,
+            launchers,
+            preparer,
+            validator,
+            self._work,
+            self._notes,
+            room,
+            self._owner,
+            lease_s,
         )
         self._expiry = Expiry(store, settings.registered_path)
         self._complaints: dict[str, str] = {}

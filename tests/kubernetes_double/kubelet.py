@@ -23,6 +23,8 @@ class ProcessKubelet:
         self._folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._threads: list[threading.Thread] = []
+        self.starved: set[str] = set()
+        """Pods whose end the kernel's out-of-memory killer has brought about."""
 
     def run(self, pod: Thing) -> None:
         name = pod["metadata"]["name"]
@@ -70,7 +72,8 @@ class ProcessKubelet:
         with self._cluster.lock:
             self._running.pop(name, None)
             if name in self._cluster.things["pods"]:
-                self._cluster.finish(name, 128 - code if code < 0 else code)
+                why = "OOMKilled" if name in self.starved else None
+                self._cluster.finish(name, 128 - code if code < 0 else code, why)
 
     def _in_thread(self, act: Any, *given: Any) -> None:
         thread = threading.Thread(target=act, args=given, daemon=True)

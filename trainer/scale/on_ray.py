@@ -11,11 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from service.jobs.driver import PREEMPTED_EXIT, DriverNote, kill_path, write_note
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import FULL_EXIT, RunDir, is_full
 from trainer.lock import is_held
 from trainer.scale.ray_parts import Asked, PartLost, RayParts
 
@@ -55,16 +56,18 @@ class Driver:
         self._said: DriverNote | None = None
 
     def drive(self) -> Outcome:
-        """From the reservation to the end, noted in driver.json; raises OSError if it cannot be."""
+        """From the reservation to the end, noted in driver.json if there is room for it."""
         self._listen()
         try:
             outcome = self._wait_for_folder() or self._on_machines()
         except PartLost as lost:
             outcome = Outcome(None, lost.preempted, str(lost))
         except Exception as error:  # noqa: BLE001 - boundary: whatever it was, the note must say it.
-            outcome = Outcome(1, reason=f"{type(error).__name__}: {error}")
+            failed = FULL_EXIT if is_full(error) else 1
+            outcome = Outcome(failed, reason=f"{type(error).__name__}: {error}")
         code, preempted, reason = outcome
-        self._note("ended", reason, exit_code=code, preempted=preempted)
+        with suppress(OSError):  # Ray keeps the exit code as well.
+            self._note("ended", reason, exit_code=code, preempted=preempted)
         return outcome
 
     def _wait_for_folder(self) -> Outcome | None:

@@ -44,6 +44,8 @@ class Probe:
     """The handle of what was found, also when the caller did not know it."""
     preempted: bool = False
     """exited: its machine was taken away (node lost, evicted); the trainer is not to blame."""
+    out_of_memory: bool = False
+    """exited: it was killed since it wanted more memory than it was given."""
     reason: str | None = None
     """In the place's own words: why it is pending, or how it ended."""
 

@@ -7,11 +7,14 @@ trainer that nobody can find. `exec` keeps the process id and the start time. St
 only, for speed.
 """
 
+import errno
 import json
 import os
 import sys
 from pathlib import Path
 
+FULL_EXIT = 74
+"""That of rundir.py, which cannot be imported here."""
 LOCK_FD = 3
 """Where the launcher puts the open lock file: the first number after the standard three."""
 
@@ -66,7 +69,12 @@ def main(arguments: list[str]) -> None:
     process_file, attempt, *command = arguments
     # Files that the service itself had inherited; the lock stays.
     os.closerange(LOCK_FD + 1, os.sysconf("SC_OPEN_MAX"))
-    _note(Path(process_file), int(attempt))
+    try:
+        _note(Path(process_file), int(attempt))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(FULL_EXIT)
+        raise
     os.chdir(Path(process_file).parent)
     os.execvp(command[0], command)  # noqa: S606
 

@@ -41,7 +41,7 @@ from service.jobs.launchers.base import Handle, Placement, Probe
 from service.jobs.launchers.begin import LOCK_FD, born, is_zombie
 from service.jobs.launchers.locking import is_locked, try_lock
 from service.jobs.resources import WAITING_THREADS
-from service.jobs.rundir import RunDir
+from service.jobs.rundir import RunDir, is_full
 from service.jobs.verdict_url import KEY_VARIABLE
 
 TRAINER = (sys.executable, "-P", "-m", "trainer")
@@ -236,7 +236,7 @@ def _left_behind(leader: _Process) -> Iterator[psutil.Process]:
 
 
 def _explained(error: OSError, folder: Path) -> VeriSQLError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return NoDiskSpace(f"the disk of {folder} is full: free some space")
     if error.errno in _PASSING:
         return Unavailable(f"the trainer cannot be started now: {error}", retry_after_s=5)

@@ -17,6 +17,7 @@ _MACHINES_FAULT = (
     *("UnexpectedAdmissionError", "NodeAffinity"),
 )
 """Reasons of a pod that has failed through its node, also one that turned it away."""
+_OUT_OF_MEMORY = "OOMKilled"
 _SIGNAL, _SIGNALS = 128, 64
 _LONGEST = 500
 
@@ -38,10 +39,13 @@ def seen(job: Thing, pods: Sequence[Thing], handle: Handle, *, now: float) -> Pr
 
 
 def telling_pod(pods: Sequence[Thing]) -> Thing | None:
-    """Whose output matters: the pod that failed first, else that of node 0, else the newest."""
+    """Whose output matters: the pod that failed first, else that of node 0, else the newest.
+
+    Of several that failed, one that was killed for want of memory comes before all others.
+    """
     failed = [pod for pod in pods if _exit_code(pod)]
     if failed:
-        return min(failed, key=_ended_at)
+        return min(failed, key=lambda pod: (not _is_out_of_memory(pod), _ended_at(pod)))
     first = [pod for pod in pods if _index(pod) == "0"]
     return max(first or pods, key=_made_at, default=None)
 
@@ -52,9 +56,14 @@ def _failed(condition: Thing, pods: Sequence[Thing], handle: Handle) -> Probe:
     preempted = condition.get("reason") == "PodFailurePolicy" or taken is not None
     pod = taken or telling_pod(pods)
     said = [_say(condition), _disruption(taken) if taken else _end_of(pod)]
-    reason = "; ".join(text for text in said if text)
-    code = _exit_code(pod) if pod else None
-    return Probe("exited", code, handle, preempted=preempted, reason=_short(reason))
+    return Probe(
+        "exited",
+        _exit_code(pod) if pod else None,
+        handle,
+        preempted=preempted,
+        out_of_memory=pod is not None and not preempted and _is_out_of_memory(pod),
+        reason=_short("; ".join(text for text in said if text)),
+    )
 
 
 def _why_pending(job: Thing, pods: Sequence[Thing]) -> str | None:
@@ -94,6 +103,11 @@ def _is_taken(pod: Thing) -> bool:
         # A pod that fills its own disk is evicted too.
         return "exceed" not in status.get("message", "") or bool(_disruption(pod))
     return bool(_disruption(pod))
+
+
+def _is_out_of_memory(pod: Thing) -> bool:
+    # Nothing else ends so: a node whose neighbour died of it ends with another reason.
+    return _terminated(pod).get("reason") == _OUT_OF_MEMORY
 
 
 def _is_lost(pod: Thing, now: float) -> bool:
