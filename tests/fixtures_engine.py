@@ -38,12 +38,17 @@ RealEngine = tuple[asyncio.Runner, LocalEngine]
 Text = str | Sequence[str] | Callable[[dict[str, Any], int], str]
 
 
+PROMPT_TOKENS = 7
+"""Of every prompt, as the double counts."""
+
+
 class EngineDouble:
     """An OpenAI-compatible server on loopback that says what it is told to say.
 
     text          the completion's text; or one for each choice, in turn; or a function from the
                   request's body and the index of the choice to the text
     logprob       of every token, where asked for; or a function from a choice's text to that
+    scored        of every token of a prompt, where asked for; None tells nothing
     cached_tokens as the usage tells them; None tells nothing
     fault         (status, body) to answer instead, for completions and the list of models
     fault_for     the same as a function of a completion's body; None is no fault
@@ -61,6 +66,7 @@ class EngineDouble:
     def __init__(self, text: Text = "SELECT 1", port: int = 0) -> None:
         self.text = text
         self.logprob: float | Callable[[str], float] = -0.5
+        self.scored: float | None = -0.5
         self.cached_tokens: int | None = None
         self.fault: tuple[int, str] | None = None
         self.fault_for: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda body: None
@@ -128,6 +134,11 @@ class EngineDouble:
             "usage": self._usage(body),
         }
 
+    def scores(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What vLLM adds to a completion where `prompt_logprobs` is asked for."""
+        told = [None, *({str(n): {"logprob": self.scored}} for n in body["prompt"][1:])]
+        return {"choices": [{"prompt_logprobs": None if self.scored is None else told}]}
+
     def chunks(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The same as a stream: a role, then piece by piece, the choices in turn."""
         texts = self._texts(body)
@@ -163,7 +174,7 @@ class EngineDouble:
         said = sum(len(_pieces(text)) for text in self._texts(body))
         known = self.cached_tokens is not None
         details = {"prompt_tokens_details": {"cached_tokens": self.cached_tokens}} if known else {}
-        return {"prompt_tokens": 7, "completion_tokens": said} | details
+        return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": said} | details
 
 
 def _pieces(text: str) -> list[str]:
@@ -231,6 +242,8 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
                 self._send(*fault)
             elif body.get("stream"):
                 self._stream(body)
+            elif "prompt_logprobs" in body:
+                self._send(200, json.dumps(double.scores(body)))
             else:
                 self._send(200, json.dumps(double.answer(body)))
 

@@ -12,6 +12,7 @@ from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
 from service.jobs.store import JobStore
 from tests.fixtures_adapters import tiny_adapter
+from tests.fixtures_engine import PROMPT_TOKENS
 from tests.fixtures_jobs import new_job, queued
 
 DEV = [
@@ -62,10 +63,19 @@ def ended_job(home: Path, steps: Sequence[int], *, dev: Path | None = None, **sp
 def write_checkpoint(run: RunDir, step: int, logprob: float = -0.5) -> Path:
     """An adapter of its own content, what the trainer recorded, a manifest."""
     folder = tiny_adapter(run.checkpoints_path / f"step_{step}", seed=step)
-    item = {"messages": [{"role": "user", "content": "Who?"}], "mean_logprob": logprob}
-    (folder / "canary.json").write_text(json.dumps({"items": [item]}))
+    (folder / "canary.json").write_text(json.dumps({"items": [recorded(logprob)]}))
     (folder / "manifest.json").write_text(json.dumps({"step": step} | MANIFEST))
     return folder
+
+
+def recorded(*logprobs: float) -> dict[str, Any]:
+    """An item of canary.json as the engine double computes it, if these are -0.5."""
+    return {
+        "messages": [{"role": "user", "content": "Who?"}],
+        "prompt_tokens": list(range(PROMPT_TOKENS)),
+        "tokens": list(range(len(logprobs))),
+        "logprobs": logprobs,
+    }
 
 
 async def _ended(home: Path, spec: dict[str, Any]) -> Job:

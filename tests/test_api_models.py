@@ -18,6 +18,7 @@ from service.settings import load_settings
 from tests.conftest import SHOP
 from tests.fixtures_adapters import tiny_adapter
 from tests.fixtures_engine import EngineDouble
+from tests.fixtures_promote import recorded
 from tests.test_api_errors import check_error
 
 ASK = {"question": "Who lives in Rome?", "db_id": "shop"}
@@ -181,28 +182,76 @@ def test_a_model_that_is_unsure_of_every_token_fails(
     assert states(client) == {"base": "live", "one": "failed"}
 
 
-def test_the_trainers_record_is_compared_where_there_is_one(client: TestClient, home: Path) -> None:
-    def record(name: str, text: str) -> dict[str, Any]:
-        (home / "adapters" / name / "canary.json").write_text(text)
-        register(client, name)
-        answer = client.post(f"/models/{name}/activate").json()
-        (found,) = (
-            check
-            for check in answer.get("outcome", answer)["checks"]
-            if check["name"] == "trainer_logprob"
-        )
-        return dict(found)
+def record(client: TestClient, home: Path, name: str, text: str) -> dict[str, dict[str, Any]]:
+    """The checks of an adapter with that canary.json, by name."""
+    (home / "adapters" / name / "canary.json").write_text(text)
+    register(client, name)
+    answer = client.post(f"/models/{name}/activate").json()
+    return {check["name"]: check for check in answer.get("outcome", answer)["checks"]}
 
-    item = {"messages": [{"role": "user", "content": "SELECT"}], "mean_logprob": -0.52}
-    near = record("one", json.dumps({"items": [item]}))
-    assert near["passed"]
-    assert near["value"] == pytest.approx(0.02)
-    assert near["limit"] == 0.1
-    far = record("two", json.dumps({"items": [item | {"mean_logprob": -0.9}]}))
-    assert not far["passed"]
-    assert far["value"] == pytest.approx(0.4)
-    assert not record("three", '{"items": []}')["passed"]
-    assert not record("four", "{")["passed"]
+
+def canary(*items: dict[str, Any]) -> str:
+    return json.dumps({"items": items})
+
+
+def test_the_trainers_record_is_compared_token_by_token(client: TestClient, home: Path) -> None:
+    near = record(client, home, "one", canary(recorded(-0.48, -0.5), recorded(-0.54)))
+    assert near["trainer_prompt"]["passed"]
+    assert near["trainer_logprob"]["passed"]
+    assert near["trainer_logprob"]["value"] == pytest.approx(0.02)
+    assert near["trainer_logprob"]["limit"] == 0.1
+    assert near["trainer_logprob"]["detail"].endswith("the largest is 0.04")
+    # The means are equal, the tokens are not.
+    far = record(client, home, "two", canary(recorded(-0.1, -0.9)))
+    assert not far["trainer_logprob"]["passed"]
+    assert far["trainer_logprob"]["value"] == pytest.approx(0.4)
+
+
+def test_another_chat_template_is_seen(client: TestClient, home: Path) -> None:
+    other = recorded(-0.5) | {"prompt_tokens": [1, 2, 3]}
+    checks = record(client, home, "one", canary(recorded(-0.5), other))
+    assert (checks["trainer_prompt"]["passed"], checks["trainer_prompt"]["value"]) == (False, 1)
+    assert checks["trainer_logprob"]["passed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"items": []}', "items: List should have at least 1 item"),
+        ("{", "Invalid JSON"),
+        (canary(recorded()), "items.0.tokens: List should have at least 1 item"),
+        (canary(recorded(-0.5) | {"logprobs": []}), "`logprobs` must be as many as `tokens`"),
+        (canary(recorded(-0.5) | {"tokens": [-1]}), "items.0.tokens.0: Input should be greater"),
+    ],
+)
+def test_a_record_that_is_none_does_not_pass(
+    client: TestClient, home: Path, text: str, why: str
+) -> None:
+    found = record(client, home, "one", text)["trainer_logprob"]
+    assert not found["passed"]
+    assert why in found["detail"]
+
+
+def test_a_server_that_tells_nothing_of_tokens_does_not_pass(
+    client: TestClient, home: Path, double: EngineDouble
+) -> None:
+    double.scored = None
+    found = record(client, home, "one", canary(recorded(-0.5)))["answers"]
+    assert "no log-probabilities of a prompt" in found["detail"]
+
+
+def test_what_is_over_the_servers_context_is_passed_over(
+    client: TestClient, home: Path, double: EngineDouble
+) -> None:
+    def fault(body: dict[str, Any]) -> tuple[int, str] | None:
+        over = len(body.get("prompt", ())) > 20
+        return (400, '{"error": {"message": "maximum context length"}}') if over else None
+
+    double.fault_for = fault
+    long = recorded(*[-0.5] * 20)
+    assert record(client, home, "one", canary(recorded(-0.5), long))["trainer_logprob"]["passed"]
+    none = record(client, home, "two", canary(long))["trainer_logprob"]
+    assert none["detail"] == "every recorded answer is over the server's context"
 
 
 def test_rolling_back_is_activating_what_was_live_before(client: TestClient) -> None:
@@ -212,6 +261,7 @@ def test_rolling_back_is_activating_what_was_live_before(client: TestClient) -> 
     activate(client, "two")
     back = client.post("/models/roll-back").json()
     assert (back["live"], back["previous"]) == (names[0], names[1])
+    assert back["checks"] == []  # It is held still: no trial stands in the way back.
     assert activate(client, "base")["live"] == "base"
     assert activate(client, "base")["checks"] == []
     assert client.post("/models/roll-back").json()["live"] == names[0]

@@ -1,6 +1,5 @@
 """What is exported is what was trained, says where it is from, and is whole or not there."""
 
-import json
 import shutil
 import warnings
 from pathlib import Path
@@ -12,8 +11,8 @@ import yaml
 from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
 from service.models.adapter_files import check_adapter
-from service.models.canary import _recorded
 from service.models.catalogue import KNOWN as CATALOGUE
+from service.models.parity import read_record
 from service.models.registry import ServedModel
 from tests.fixtures_export import exported_run
 from trainer.errors import ExportRefused
@@ -119,27 +118,24 @@ def test_the_service_takes_the_adapter_and_its_canary(adapter: Path, base: Path)
     served = ServedModel("test", "local:1", base)
     found = check_adapter(adapter, served, max_rank=16)
     assert (found.rank, found.base_name) == (4, "test")
-    recorded = _recorded(adapter / "canary.json")
+    recorded = read_record(adapter)
     assert len(recorded) == 3
-    assert all(item.mean_logprob < 0 for item in recorded)
+    assert all(logprob <= 0 for item in recorded for logprob in item.logprobs)
     assert [m["role"] for m in recorded[0].messages] == ["system", "user"]
 
 
 def test_the_canary_is_what_the_written_adapter_says(adapter: Path, base: Path) -> None:
-    item = json.loads((adapter / "canary.json").read_text())["items"][0]
+    item = read_record(adapter)[0]
     import torch
 
     from trainer.export.weights import load_exported
-    from trainer.model import load_tokenizer
 
-    prompt = load_tokenizer(base).apply_chat_template(
-        item["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
+    prompt = item.prompt_tokens
     with torch.no_grad():
-        found = load_exported(base, adapter)(torch.tensor([[*prompt, *item["tokens"]]])).logits
+        found = load_exported(base, adapter)(torch.tensor([[*prompt, *item.tokens]])).logits
     logps = found.float().log_softmax(-1)[0, len(prompt) - 1 : -1]
-    told = logps.gather(-1, torch.tensor(item["tokens"])[:, None])[:, 0]
-    assert told.mean().item() == pytest.approx(item["mean_logprob"], abs=0.02)
+    told = logps.gather(-1, torch.tensor(item.tokens)[:, None])[:, 0]
+    assert told.tolist() == pytest.approx(item.logprobs, abs=0.05)
 
 
 def test_no_file_names_a_folder_of_this_machine(adapter: Path, merged: Path, run: RunDir) -> None:

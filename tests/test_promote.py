@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,7 @@ def test_one_without_the_trainers_record_stays_out(client: TestClient, job: Job)
     outcome = promote(client, job, 16).json()["outcome"]
     assert "canary.json" in outcome["reason"]
     assert outcome["live"] == "base"
+    assert [model["name"] for model in client.get("/models").json()["data"]] == ["base"]
 
 
 def test_it_may_be_repeated(client: TestClient, job: Job) -> None:
@@ -183,14 +185,16 @@ def test_golds_that_do_not_run_judge_nobody(home: Path, double: EngineDouble) ->
     job = ended_job(home, [4], dev=dev)
     with serving(home, double.url) as client:
         told = promote(client, job, 4).json()["outcome"]
-    assert checks_of(told)["dev_sample"]["detail"].endswith("no question of dev could be judged")
+    assert checks_of(told)["dev_sample"]["detail"].endswith(
+        "only 0 of 10 questions could be judged"
+    )
 
 
 def test_a_job_without_dev_is_held_to_the_demonstration(home: Path, double: EngineDouble) -> None:
     job = ended_job(home, [4])
     with serving(home, double.url) as client:
         told = promote(client, job, 4).json()
-    assert checks_of(told)["dev_sample"]["detail"].startswith("demo: ")
+    assert checks_of(told)["dev_sample"]["detail"].startswith("demo, its training data: ")
     assert " of 40 right" in checks_of(told)["dev_sample"]["detail"]
 
 
@@ -214,10 +218,6 @@ def test_what_cannot_be_promoted_is_named(client: TestClient, job: Job) -> None:
     assert message.endswith("it has: 4, 8")
     path = "/train-jobs/job_none/checkpoints/4/promote"
     check_error(client.post(path), 404, "unknown_job", None)
-    whole = write_checkpoint(RunDir(job.run_dir), 20)
-    (whole / "adapter_config.json").unlink()
-    message = check_error(promote(client, job, 20), 422, "unsupported_value", "step")
-    assert "lora_rank 0" in message
     check_error(promote(client, job, 4, name="base"), 422, "invalid_request", "name")
     check_error(promote(client, job, 4, drop=2), 422, "invalid_request", "drop")
     check_error(promote(client, job, 4, steps=2), 422, "invalid_request", "steps")
@@ -225,6 +225,55 @@ def test_what_cannot_be_promoted_is_named(client: TestClient, job: Job) -> None:
     check_error(promote(client, job, 24), 422, "invalid_request", "step")
     promote(client, job, 4, name="taken")
     check_error(promote(client, job, 8, name="taken"), 409, "conflict", "name")
+
+
+def test_weights_that_are_no_adapter_are_refused(home: Path, double: EngineDouble) -> None:
+    job = ended_job(home, [4], hyperparameters={"lora_rank": 0})
+    with serving(home, double.url) as client:
+        message = check_error(promote(client, job, 4), 422, "unsupported_value", "step")
+    assert "lora_rank 0" in message
+
+
+def test_dev_that_is_gone_is_named_unless_it_is_not_asked(client: TestClient, job: Job) -> None:
+    RunDir(job.run_dir).request().dev_data_path.unlink()  # type: ignore[union-attr]
+    assert promote(client, job, 4).status_code == 422
+    assert promote(client, job, 4, questions=0).status_code == 200
+    (job.run_dir / "job.json").unlink()
+    check_error(promote(client, job, 8), 422, "invalid_request", "questions")
+
+
+def test_a_server_in_trouble_is_no_fault_of_the_model(
+    client: TestClient, job: Job, double: EngineDouble
+) -> None:
+    def fault(body: dict[str, Any]) -> tuple[int, str] | None:
+        asked = str(body.get("messages"))
+        return (500, "{}") if str(DEV[3]["question"]) in asked else None
+
+    double.fault_for = fault
+    check_error(promote(client, job, 4), 503, "engine_unavailable", None)
+    assert double.adapters == {}
+    double.fault_for = lambda body: None
+    assert promote(client, job, 4).status_code == 200
+
+
+def test_what_dev_has_shown_since_is_in_the_registry(client: TestClient, job: Job) -> None:
+    RunDir(job.run_dir).append_metrics({"step": 4, "stage": "evaluate", "bird_ex": 0.5})
+    promote(client, job, 4)
+    metrics = client.get("/models").json()["data"][-1]["lineage"]["metrics"]
+    assert (metrics["reward"], metrics["bird_ex"]) == (0.75, 0.5)
+
+
+def test_two_at_once_are_one_after_the_other(client: TestClient, job: Job) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        told = list(
+            pool.map(lambda n: promote(client, job, 4 + 4 * (n % 2), name="same"), range(4))
+        )
+    codes = {answer.status_code for answer in told}
+    assert codes <= {200, 409}
+    assert 200 in codes
+    live = client.get("/models").json()["live"]
+    assert live.startswith("same@")
+    assert answered_by(client) == live
 
 
 def test_where_no_adapters_are_taken_it_stays_registered(
@@ -241,4 +290,11 @@ def test_where_no_adapters_are_taken_it_stays_registered(
 )
 def test_the_drop_is_a_share_of_those_judged(right: int, drop: float, passed: bool) -> None:
     pairs = [(number < right, True) for number in range(10)]
-    assert held(pairs, drop).passed == passed
+    assert held(pairs, 10, drop).passed == passed
+
+
+def test_few_judged_are_no_sample() -> None:
+    pairs = [(True, True)] * 4
+    assert held(pairs, 8, 0.0).passed
+    assert held(pairs, 8, 0.0).detail.endswith("; 4 not judged")
+    assert not held(pairs, 9, 0.0).passed

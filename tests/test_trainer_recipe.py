@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from service.jobs.rundir import RunDir
+from service.models.parity import read_record
 from tests.fixtures_trainer import (
     EASY,
     bandit_model,
@@ -23,7 +24,6 @@ from tests.fixtures_trainer import (
 )
 from trainer.checkpoint import weights_sha256
 from trainer.export.weights import load_exported
-from trainer.model import load_tokenizer
 
 pytestmark = pytest.mark.training
 
@@ -53,18 +53,14 @@ def numbers(run: RunDir) -> list[dict[str, Any]]:
 
 def check_canary(base: Path, checkpoint: Path) -> None:
     """What the checkpoint says of its policy's answers is what its files give when loaded anew."""
-    model, tokenizer = load_exported(base, checkpoint), load_tokenizer(base)
-    items = json.loads((checkpoint / "canary.json").read_bytes())["items"]
+    model, items = load_exported(base, checkpoint), read_record(checkpoint)
     assert len(items) == min(4, len(EASY))
     for item in items:
-        prompt = tokenizer.apply_chat_template(
-            item["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
-        )["input_ids"]
+        prompt, told = item.prompt_tokens, torch.tensor(item.tokens)
         with torch.no_grad():
-            logits = model(torch.tensor([[*prompt, *item["tokens"]]])).logits.float()
-        told = torch.tensor(item["tokens"])
-        found = logits.log_softmax(-1)[0, len(prompt) - 1 : -1].gather(-1, told[:, None])
-        assert found.mean().item() == pytest.approx(item["mean_logprob"], abs=0.02)
+            logits = model(torch.tensor([[*prompt, *item.tokens]])).logits.float()
+        found = logits.log_softmax(-1)[0, len(prompt) - 1 : -1].gather(-1, told[:, None])[:, 0]
+        assert found.tolist() == pytest.approx(item.logprobs, abs=0.05)
 
 
 def test_grpo_goes_on_where_the_offline_stage_ended(bandit: Path, tmp_path: Path) -> None:

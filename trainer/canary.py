@@ -1,41 +1,49 @@
 """canary.json: greedy answers of the policy as this trainer computes them, for a server to match.
 
-The service compares its own greedy answer's mean log-probability with `mean_logprob`: a wrong scale
-or a missing layer shows at once. `tokens` and `logprobs` are for those who want to look closer.
+The service has its model server say what it makes of the very same tokens
+(service/models/parity.py): a wrong scale, a missing layer or another base shows at once.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from trainer.context import Context
 from trainer.dataset import Messages, Prepared
 from trainer.sampling import stop_tokens
 from trainer.shared_prompt.sampler import Sampled, sample_groups
 
-MAX_TOKENS = 160
-"""As many as the service asks for in its trial; an answer that is cut is cut in both."""
+MAX_TOKENS = 64
+"""Of an answer: as many as a query usually has; a longer one is cut."""
 FILE = "canary.json"
 _IN_CHECKPOINT = 4
-"""Prompts: some seconds on a CPU, beside minutes between two checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
-    """What a training stage asks its policy whenever it writes a checkpoint."""
+class CanaryQuestions:
+    """What a training stage asks its policy whenever it has written a checkpoint."""
 
     tokenizer: Any
     stops: Sequence[int]
     prompts: Sequence[Messages]
 
     @classmethod
-    def of(cls, base: Path, tokenizer: Any, data: Prepared) -> "Canary":
-        """Prompts spread evenly over the stage's rows; `base` is the base model's folder."""
-        every = max(1, len(data.rows) // _IN_CHECKPOINT)
-        prompts = [row.prompt for row in data.rows[::every][:_IN_CHECKPOINT]]
-        return cls(tokenizer, stop_tokens(base, tokenizer), prompts)
+    def of(cls, context: Context, tokenizer: Any, data: Prepared) -> "CanaryQuestions | None":
+        """From the shorter half of the stage's prompts.
+
+        None where the weights are split over processes: one alone cannot compute with its part.
+        """
+        if context.request.spec.resources.strategy in ("fsdp2", "zero3"):
+            return None
+        by_length = sorted(data.rows, key=lambda row: row.prompt_tokens)
+        short = by_length[: max(_IN_CHECKPOINT, len(by_length) // 2)]
+        every = max(1, len(short) // _IN_CHECKPOINT)
+        prompts = [row.prompt for row in short[::every][:_IN_CHECKPOINT]]
+        stops = stop_tokens(context.policy.base_model_path, tokenizer)
+        return cls(tokenizer, stops, prompts)
 
     def leave(self, model: Any, checkpoint: Path) -> None:
         """Write canary.json beside an adapter; draws nothing, so that random states stay."""
@@ -46,18 +54,20 @@ class Canary:
 def record(
     model: Any, tokenizer: Any, stops: Sequence[int], prompts: Sequence[Messages]
 ) -> dict[str, Any]:
-    """Greedy, in nats; the token that ends an answer counts, as it does in the server's mean."""
+    """Greedy answers with log-probabilities in nats; what ends an answer is one of its tokens."""
     encoded = [_encode(tokenizer, messages) for messages in prompts]
     groups = sample_groups(
         model, encoded, group_size=1, max_tokens=MAX_TOKENS, temperature=0.0, stops=stops
     )
-    items = [_item(messages, group[0]) for messages, group in zip(prompts, groups, strict=True)]
-    return {"max_tokens": MAX_TOKENS, "temperature": 0.0, "items": items}
+    asked = zip(prompts, encoded, groups, strict=True)
+    return {"items": [_item(messages, prompt, group[0]) for messages, prompt, group in asked]}
 
 
 def write_canary(recorded: dict[str, Any], out: Path) -> None:
-    """Into a checkpoint's or an export's folder."""
-    (out / FILE).write_text(json.dumps(recorded, indent=1, allow_nan=False) + "\n")
+    """Into a checkpoint's or an export's folder, whole or not at all."""
+    partial = out / f".{FILE}.partial"
+    partial.write_text(json.dumps(recorded, allow_nan=False) + "\n")
+    os.replace(partial, out / FILE)
 
 
 def _encode(tokenizer: Any, messages: Messages) -> list[int]:
@@ -68,10 +78,10 @@ def _encode(tokenizer: Any, messages: Messages) -> list[int]:
     return ids
 
 
-def _item(messages: Messages, answer: Sampled) -> dict[str, Any]:
+def _item(messages: Messages, prompt: list[int], answer: Sampled) -> dict[str, Any]:
     return {
         "messages": messages,
-        "mean_logprob": fmean(answer.logps),
+        "prompt_tokens": prompt,
         "tokens": answer.tokens,
         "logprobs": [round(value, 6) for value in answer.logps],
     }

@@ -59,6 +59,10 @@ class CheckpointKeeper:
         self._prune()
         return published
 
+    def warn(self, message: str) -> None:
+        """Tell of what is missing in a checkpoint that is whole otherwise."""
+        self._run.append_event("warning", "checkpoint", message)
+
     def _prune(self) -> None:
         if self._keep is None:
             return

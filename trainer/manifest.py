@@ -22,10 +22,8 @@ def keeper(context: Context, stage: str, data: Prepared) -> CheckpointKeeper:
         "prompt_templates": dict(data.templates),
         "verifier_version": context.judge.version,
         "seed": request.spec.seed,
-        "train_data": dict(file_hashes(request.train_data_path, "train")),
-        "dev_data": dict(file_hashes(request.dev_data_path, "dev"))
-        if request.dev_data_path
-        else None,
+        "train_data": _hashes(request, "train"),
+        "dev_data": _hashes(request, "dev"),
         "packages": versions(),
     }
     keep = context.settings.keep_checkpoints

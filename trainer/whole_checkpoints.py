@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainer.canary import Canary
+from trainer.canary import CanaryQuestions
 from trainer.checkpoint import CheckpointKeeper
 from trainer.progress import Recorder
 from trainer.randomness import RandomStates
@@ -32,7 +32,7 @@ class WholeCheckpoints:
         self,
         recorder: Recorder,
         keeper: CheckpointKeeper,
-        canary: Canary | None,
+        canary: CanaryQuestions | None,
         kept: Kept | None = None,
     ) -> None:
         """Publish checkpoints with `keeper`, numbers as `recorder` knows them.
@@ -80,7 +80,14 @@ class WholeCheckpoints:
         if is_main():
             if self._kept is not None:
                 (written / _CURSOR).write_text(str(self._kept.cursor))
-            if self._canary is not None:
-                self._canary.leave(self.accelerator.unwrap_model(model), written)
-            self._keeper.publish(written, step, self._recorder.last_row)
+            self._leave_canary(model, self._keeper.publish(written, step, self._recorder.last_row))
         barrier()
+
+    def _leave_canary(self, model: Any, checkpoint: Path) -> None:
+        """After the checkpoint is whole: a stop that is in a hurry, or a failure, costs nothing."""
+        if self._canary is None:
+            return
+        try:
+            self._canary.leave(self.accelerator.unwrap_model(model), checkpoint)
+        except Exception as error:  # noqa: BLE001 - a run must not end for want of this file.
+            self._keeper.warn(f"{checkpoint.name} has no canary.json: {error}")

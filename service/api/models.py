@@ -138,7 +138,10 @@ async def activate_model(name: str, parts: PartsDep) -> Response:
     responses={409: {"model": CanaryFailedBody, "description": "It failed, nothing changed."}},
 )
 async def roll_back(parts: PartsDep) -> Response:
-    """Activate what was live before; 409 `conflict` if there was nothing else."""
+    """Make live what was before, without a trial where it is still loaded.
+
+    409 `conflict` if there was nothing else.
+    """
     return outcome_response(await parts.models.roll_back())
 
 

@@ -15,12 +15,15 @@ _RETRIES = 5
 class Client:
     """Synchronous calls to one service; raises ServiceError."""
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: str | None = None, *, timeout_s: float | None = _TIMEOUT_S
+    ) -> None:
+        """`timeout_s` is the longest silence, seconds; None waits for ever."""
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # Retries of the transport cover refused connections only, never a request that was sent.
         transport = httpx.HTTPTransport(retries=_RETRIES)
         self._http = httpx.Client(
-            base_url=url, headers=headers, timeout=_TIMEOUT_S, transport=transport
+            base_url=url, headers=headers, timeout=timeout_s, transport=transport
         )
 
     def __enter__(self) -> "Client":

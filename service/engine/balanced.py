@@ -81,6 +81,17 @@ class BalancedEngine:
                     break
         raise failure or self._none_ready()
 
+    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
+        """See AdapterEngine.score; by whoever of the servers answers."""
+        failure: ServerGone | None = None
+        for server in self._candidates(model):
+            try:
+                return await server.score(tokens, model=model)
+            except ServerGone as error:
+                server.doubt(error.message)
+                failure = error
+        raise failure or self._none_ready()
+
     @property
     def served(self) -> tuple[str, ...]:
         """What one of the ready servers, or more, can be asked for."""

@@ -145,5 +145,12 @@ class AdapterEngine(Engine, Protocol):
         Raises AdapterRejected, AdaptersOff, EngineOff, EngineUnavailable, EngineTimeout.
         """
 
+    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
+        """Natural log-probability of each token after the first, given those before it.
+
+        As many as `tokens` less one, by the model that is named. Raises EngineRefused where the
+        server does not tell (vLLM does), and what `complete` raises.
+        """
+
     async def unload_adapter(self, name: str) -> None:
         """Let it go; requests under way finish on it. Raises EngineUnavailable, EngineTimeout."""

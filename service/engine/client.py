@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from service.engine.base import Completions, EngineModel, Message, OnText, Sampling
 from service.engine.failures import late, mapped, not_openai, refusal
 from service.engine.gather import Gathered, broke_off
-from service.engine.wire import Chat, Models, request
+from service.engine.wire import Chat, Models, Scored, request, score_request
+from service.errors import EngineRefused
 
-_CHAT = "/v1/chat/completions"
+_CHAT, _TEXT = "/v1/chat/completions", "/v1/completions"
 _CONNECT_TIMEOUT_S = 5.0
 _LOOK_TIMEOUT_S = 10.0
 _DATA = "data:"
@@ -114,6 +115,20 @@ class EngineClient:
             self.outstanding -= 1
         self.moved += 1
         return gathered.completions(model)
+
+    async def score(self, model: EngineModel, tokens: Sequence[int]) -> list[float]:
+        """See AdapterEngine.score; raises EngineRefused where the server does not tell."""
+        self.outstanding += 1
+        try:
+            async with mapped(self._waits.whole_s):
+                response = await self._http.post(_TEXT, json=score_request(model, tokens))
+                found = _read(Scored, response).logprobs(tokens)
+        finally:
+            self.outstanding -= 1
+        self.moved += 1
+        if found is None:
+            raise EngineRefused("the model server tells no log-probabilities of a prompt")
+        return found
 
     async def warm_up(self, model: EngineModel) -> None:
         """A greedy and a sampled completion: what "ready" must mean, since /health knows neither.

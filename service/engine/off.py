@@ -42,6 +42,10 @@ class OffEngine:
         """Raises EngineOff."""
         raise _off()
 
+    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
+        """Raises EngineOff."""
+        raise _off()
+
     def count_tokens(self, text: str) -> int:
         """An upper bound, for whoever looks at a prompt without a model."""
         return upper_bound(text)

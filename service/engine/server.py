@@ -142,6 +142,11 @@ class LocalEngine:
         client = self._answering()
         return await client.complete(self._named(model), messages, sampling, on_text)
 
+    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
+        """See AdapterEngine.score."""
+        client = self._answering()
+        return await client.score(self._named(model), tokens)
+
     def count_tokens(self, text: str) -> int:
         """Tokens of the text by the model's own tokenizer."""
         return self._count(text)

@@ -26,6 +26,17 @@ def request(
     )
 
 
+def score_request(model: EngineModel, tokens: Sequence[int]) -> dict[str, Any]:
+    """The body of POST /v1/completions that has vLLM tell what it makes of given tokens."""
+    return {
+        "model": model.served_name,
+        "prompt": list(tokens),
+        "temperature": 0.0,
+        "max_tokens": 1,
+        "prompt_logprobs": 0,
+    }
+
+
 class Model(BaseModel):
     """One entry of the list of models."""
 
@@ -85,3 +96,24 @@ class Chat(BaseModel):
 
     choices: list[Choice]
     usage: Usage | None = None
+
+
+class ScoredChoice(BaseModel):
+    """What vLLM adds to a choice: by token id, for each place of the prompt but the first."""
+
+    prompt_logprobs: list[dict[str, TokenLogprob] | None] | None = None
+
+
+class Scored(BaseModel):
+    """The answer to score_request."""
+
+    choices: list[ScoredChoice]
+
+    def logprobs(self, tokens: Sequence[int]) -> list[float] | None:
+        """Of each token after the first; None where the server does not tell of all of them."""
+        rows = self.choices[0].prompt_logprobs if self.choices else None
+        if rows is None or len(rows) != len(tokens):
+            return None
+        told = [(row or {}).get(str(n)) for n, row in zip(tokens[1:], rows[1:], strict=True)]
+        found = [one.logprob for one in told if one is not None]
+        return found if len(found) == len(told) else None

@@ -10,11 +10,12 @@ nothing: another content is another revision.
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class AdapterStore:
         self._base = base
         self._max_rank = max_rank
         self._known: dict[str, AdapterModel] = {}
+        self._copying = asyncio.Lock()
 
     def open(self) -> None:
         """Read what is there; half-written copies are removed."""
@@ -148,8 +150,9 @@ class AdapterStore:
             raise TooLarge(f"metadata is over {_LONGEST_LINEAGE} bytes as JSON", param="metadata")
         if parent is not None:
             parent = self.get(parent).served_name
-        adapter = await asyncio.to_thread(self._copy, folder, name, parent, lineage)
-        self._known[name] = adapter
+        async with self._copying:
+            adapter = await asyncio.to_thread(self._copy, folder, name, parent, lineage)
+            self._known[name] = adapter
         return adapter
 
     async def intact(self, adapter: AdapterModel) -> bool:
@@ -220,7 +223,7 @@ class AdapterStore:
                 lineage=lineage,
             )
             if known := self._known.get(name):
-                return _same(known, adapter)
+                return self._renewed(known, adapter, new)
             replace_file(new / _ABOUT, json.dumps(asdict(adapter), indent=1))
             shutil.rmtree(self.folder(adapter), ignore_errors=True)  # one that cannot be read
             new.rename(self.folder(adapter))
@@ -230,6 +233,17 @@ class AdapterStore:
             raise unwritable(error) from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+    def _renewed(self, known: AdapterModel, again: AdapterModel, new: Path) -> AdapterModel:
+        """The same files once more: what is told of them now counts, where anything is told."""
+        kept = _same(known, again)
+        if (new / CANARY).is_file():
+            os.replace(new / CANARY, self.folder(kept) / CANARY)
+        if not again.lineage:
+            return kept
+        told = replace(kept, lineage=again.lineage, parent=again.parent, source=again.source)
+        replace_file(self.folder(kept) / _ABOUT, json.dumps(asdict(told), indent=1))
+        return told
 
 
 def any_registered(folder: Path) -> bool:

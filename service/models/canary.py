@@ -4,7 +4,6 @@ What is compared with the live model is measured on it with the same prompts, on
 """
 
 import asyncio
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from service.generation.checker import Checker
 from service.generation.context import Context, Contexts
 from service.generation.draft import draft
 from service.generation.task import GenerateTask
-from service.models.adapter_files import CANARY
+from service.generation.together import together
+from service.models.check import Check
+from service.models.parity import parity
 from service.sandbox.executor import Executor
 from service.text2sql.prompt import Budget, Template, build_prompt
 from service.text2sql.questions import read_questions
@@ -27,19 +28,7 @@ MAX_TOKENS = 160
 LOWEST_LOGPROB = -4.0
 """Mean of greedy tokens, nats. A model that knows what it says is above -1; -4 is a choice among
 fifty equal tokens."""
-_MOST_RECORDED = 32
 _SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that is asked of a model; `value` and `limit` are in the unit of `name`."""
-
-    name: str
-    passed: bool
-    value: float | None
-    limit: float | None
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +84,13 @@ class Canary:
             async with asyncio.timeout(limit):
                 bar = await self._reading(live)
                 tried = await self._measure(name)
-                parity = await self._parity(name, folder)
+                same = await parity(self._engine, name, folder, self._limits.logprob_tolerance)
         except TimeoutError:
             return [Check("time_s", False, None, limit, f"not done within {limit:g} s")]
         except VeriSQLError as error:
             return [Check("answers", False, None, None, f"{error.code}: {error.message}")]
         self._known = {live: bar, name: tried}
-        return [*compare(tried, bar, self._limits.drop), *parity]
+        return [*compare(tried, bar, self._limits.drop), *same]
 
     async def _reading(self, name: str) -> Reading:
         return self._known.get(name) or await self._measure(name)
@@ -109,7 +98,7 @@ class Canary:
     async def _measure(self, name: str) -> Reading:
         """Ask everything at once: the server makes batches. Raises what the engine raises."""
         prompts = await self._prompts()
-        answers = await asyncio.gather(*(self._ask(name, prompt) for prompt in prompts))
+        answers = await together(self._ask(name, prompt) for prompt in prompts)
         database = (await self._context()).database
         checker = Checker(self._executor, database, "run", max_rows=1)
         drafts = await checker.check([draft(answer) for answer in answers])
@@ -119,25 +108,6 @@ class Canary:
             fmean(d.error is None for d in drafts),
             _mean([answer.mean_logprob for answer in answers]),
         )
-
-    async def _parity(self, name: str, folder: Path) -> list[Check]:
-        """The trainer's record against the server, where the adapter carries one."""
-        try:
-            recorded = await asyncio.to_thread(_recorded, folder / CANARY)
-        except ValueError as error:
-            return [Check("trainer_logprob", False, None, None, str(error))]
-        if not recorded:
-            return []
-        answers = await asyncio.gather(*(self._ask(name, item.messages) for item in recorded))
-        differences = [
-            abs((answer.mean_logprob or math.nan) - item.mean_logprob)
-            for answer, item in zip(answers, recorded, strict=True)
-        ]
-        mean, limit = fmean(differences), self._limits.logprob_tolerance
-        passed = math.isfinite(mean) and mean <= limit
-        value = mean if math.isfinite(mean) else None
-        detail = f"mean difference over {len(recorded)} prompts, nats per token"
-        return [Check("trainer_logprob", passed, value, limit, detail)]
 
     async def _ask(self, name: str, messages: Sequence[Message]) -> Completion:
         sampling = Sampling(0.0, MAX_TOKENS, seed=0, logprobs=True)
@@ -177,28 +147,6 @@ def compare(tried: Reading, live: Reading, drop: float) -> list[Check]:
         ),
         Check("different_answers", different >= must_differ, different, must_differ, said),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    messages: list[Message]
-    mean_logprob: float
-
-
-def _recorded(path: Path) -> list[_Recorded]:
-    """{"items": [{"messages", "mean_logprob"}]} as a trainer writes it; raises ValueError."""
-    try:
-        items = json.loads(path.read_bytes())["items"]
-        found = [_Recorded(item["messages"], float(item["mean_logprob"])) for item in items]
-    except FileNotFoundError:
-        return []
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {type(error).__name__}") from error
-    if not 0 < len(found) <= _MOST_RECORDED or not all(
-        math.isfinite(i.mean_logprob) for i in found
-    ):
-        raise ValueError(f"{path.name} must hold 1 to {_MOST_RECORDED} items with finite numbers")
-    return found
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -16,7 +16,8 @@ from service.errors import (
     VeriSQLError,
 )
 from service.models.adapters import BASE, AdapterModel, AdapterStore, LiveChoice
-from service.models.canary import Canary, Check
+from service.models.canary import Canary
+from service.models.check import Check
 from service.models.live_engine import LiveEngine
 from service.models.outcome import ModelState, ModelStatus, Outcome
 from service.models.trial import FurtherTrial, Trial, failures
@@ -129,11 +130,27 @@ class LiveModels:
             return await self._activate(adapter, further)
 
     async def roll_back(self) -> Outcome:
-        """Activate what was live before; raises Conflict when there is none."""
+        """Make live again what was before, at once where the server holds it still.
+
+        Without a trial then: it has passed one, and the way back must not depend on how the model
+        does that people want to be rid of. Raises Conflict when there is none, and as `activate`.
+        """
         choice = self._choice
         if choice.live == choice.previous:
             raise Conflict("no other model has been live: there is nothing to roll back to")
-        return await self.activate(choice.previous or BASE)
+        name = choice.previous
+        adapter = self._store.find(name) if name else None
+        if adapter is None or not await self._held(adapter):
+            return await self.activate(name or BASE)
+        async with self._alone(adapter.name):
+            before = self.live
+            await self._go_live(adapter)
+            return Outcome(adapter.served_name, True, self.live, before, [], None, 0.0)
+
+    async def _held(self, adapter: AdapterModel) -> bool:
+        name = adapter.served_name
+        there = name in self._engine.served and name not in self._engine.lost
+        return there and await self._store.intact(adapter)
 
     async def forget(self, name: str) -> AdapterModel:
         """Unload and delete an adapter; raises UnknownModel, ModelInUse, ActivationInProgress."""
@@ -168,6 +185,8 @@ class LiveModels:
         if adapter and wanted != before:
             checks = await self._tried(adapter, before, further)
         reason = failures(checks)
+        if reason is None and adapter and wanted not in self._engine.served:
+            reason = "the model server lost it after its trial"
         if reason is None:
             await self._go_live(adapter)
             await self._make_room()

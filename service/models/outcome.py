@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.models.adapters import AdapterModel
-from service.models.canary import Check
+from service.models.check import Check
 
 ModelState = Literal["live", "loaded", "registered", "failed"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import AdapterRejected, ModelUnavailable, VeriSQLError
-from service.models.adapter_files import CANARY, CONFIG, WEIGHTS, check_adapter, revision_of
+from service.models.adapter_files import CONFIG, WEIGHTS, check_adapter, revision_of
 from service.models.cache import MARKER
 from service.models.catalogue import KNOWN, TUNED
 from service.models.merge import scale_of
@@ -66,8 +66,6 @@ def _write(packing: Packing, new: Path) -> TunedModel:
     (new / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     _write_bf16(packing.checkpoint / WEIGHTS, new / WEIGHTS)
     shutil.copyfile(packing.card, new / CARD)
-    if (packing.checkpoint / CANARY).is_file():
-        shutil.copyfile(packing.checkpoint / CANARY, new / CANARY)
     files = check_adapter(new, ServedModel(known.name, "", packing.base), _HIGHEST_RANK)
     if files.size_bytes > MOST_BYTES:
         raise AdapterRejected(f"{WEIGHTS} has {files.size_bytes} bytes, at most {MOST_BYTES}")

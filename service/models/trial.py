@@ -9,7 +9,8 @@ from typing import Protocol
 from service.engine.base import AdapterEngine
 from service.errors import AdapterRejected, VeriSQLError
 from service.models.adapters import BASE, AdapterModel, AdapterStore
-from service.models.canary import Canary, Check
+from service.models.canary import Canary
+from service.models.check import Check
 
 
 class FurtherTrial(Protocol):

@@ -3,9 +3,7 @@
 source.py   which checkpoint of which run
 base.py     the base model's public name, commit and licence
 weights.py  the adapter in PEFT's layout, or merged weights in Hugging Face's
-data.py     the run's questions, and the files they are in
 prompts.py  prompts of the run's own questions
-canary.py   what the policy says to them, with log-probabilities: canary.json
 card.py     README.md (card_data.py: its front matter; card_text.py: its sections)
-policy.py   export_policy: all of it, whole or not at all
+policy.py   export_policy: all of it, whole or not at all; with canary.json (trainer/canary.py)
 """

@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset  # type: ignore[import-untyped]
 
 from trainer.batching import Batching, plan
-from trainer.canary import Canary
+from trainer.canary import CanaryQuestions
 from trainer.checkpoint import partial_path
 from trainer.context import Context, StageResult
 from trainer.dataset import Prepared, Row
@@ -80,7 +80,7 @@ def _build(context: Context) -> Grpo:
         peft_config=config,
         recorder=Recorder(context.run, context.stopper, "grpo", describe, offset=context.steps),
         keeper=keeper(context, "grpo", data),
-        canary=Canary.of(base, tokenizer, data),
+        canary=CanaryQuestions.of(context, tokenizer, data),
         refill=_refill(context, data),
     )
 

@@ -6,7 +6,7 @@ import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from trainer.canary import Canary
+from trainer.canary import CanaryQuestions
 from trainer.checkpoint import CheckpointKeeper
 from trainer.grpo.refill import Refill
 from trainer.progress import Recorder
@@ -31,7 +31,7 @@ class Grpo(WholeCheckpoints, GRPOTrainer):
         *,
         recorder: Recorder,
         keeper: CheckpointKeeper,
-        canary: Canary | None = None,
+        canary: CanaryQuestions | None = None,
         refill: Refill | None = None,
         **given: Any,
     ) -> None:

@@ -10,7 +10,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from transformers import Trainer, TrainingArguments
 
 from service.jobs.spec import JobSpec
-from trainer.canary import Canary
+from trainer.canary import CanaryQuestions
 from trainer.checkpoint import CheckpointKeeper
 from trainer.offline.examples import Example
 from trainer.offline.objectives import Objective
@@ -29,7 +29,7 @@ class OfflineTrainer(WholeCheckpoints, Trainer):
         keeper: CheckpointKeeper,
         objective: Objective,
         temperature: float,
-        canary: Canary | None = None,
+        canary: CanaryQuestions | None = None,
         **given: Any,
     ) -> None:
         """`temperature` is that of the probabilities which the objective is given."""

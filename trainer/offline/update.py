@@ -7,7 +7,7 @@ from typing import Any
 from peft import get_peft_model
 from transformers import set_seed
 
-from trainer.canary import Canary
+from trainer.canary import CanaryQuestions
 from trainer.checkpoint import partial_path
 from trainer.context import Context
 from trainer.dataset import Prepared
@@ -116,5 +116,5 @@ def _trainer(
         temperature=_temperature(context),
         recorder=Recorder(run, context.stopper, "offline", describe_offline, offset=context.steps),
         keeper=keeper(context, "offline", data),
-        canary=Canary.of(context.policy.base_model_path, loaded.tokenizer, data),
+        canary=CanaryQuestions.of(context, loaded.tokenizer, data),
     )
