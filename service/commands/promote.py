@@ -33,9 +33,8 @@ def promote(
 def _best(client: Client, job_id: str) -> int:
     """As `evaluate` chose it on dev; without that stage the newest."""
     job = client.get(f"/train-jobs/{job_id}")
-    best: int | None = job["best_checkpoint"]
-    if best is not None:
-        return best
+    if job["best_checkpoint"] is not None:
+        return int(job["best_checkpoint"])
     if job["status"] == "succeeded" and "evaluate" in job["spec"]["recipe"]:
         raise typer.BadParameter(
             f"on dev no checkpoint of {job_id} did better than what it began with: name a step"
@@ -43,4 +42,4 @@ def _best(client: Client, job_id: str) -> int:
     found: Any = client.get(f"/train-jobs/{job_id}/checkpoints")
     if not found:
         raise typer.BadParameter(f"{job_id} has no checkpoint yet")
-    return max(one["step"] for one in found)
+    return max(int(one["step"]) for one in found)
