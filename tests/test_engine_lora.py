@@ -7,14 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tokenizers import Tokenizer
 
 from service.app import create_app
 from service.engine.base import Sampling
 from service.errors import UnknownModel
+from service.models.registry import ServedModel
 from service.settings import load_settings
 from tests.fixtures_adapters import changed, noise
 from tests.fixtures_engine import SMALL_MODEL, RealEngine, same_text_or_skip, until
@@ -71,6 +74,48 @@ def test_adapters_are_back_before_a_restarted_engine_is_ready(
         await engine.unload_adapter("small@1")
 
     runner.run(run())
+
+
+def scored(base: Path, adapter: Path, tokens: list[int]) -> list[float]:
+    """As transformers and peft compute it."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    with torch.no_grad():
+        logits = PeftModel.from_pretrained(model, adapter)(torch.tensor([tokens])).logits
+    logps = logits.float().log_softmax(-1)[0, :-1]
+    found: list[float] = logps.gather(-1, torch.tensor(tokens[1:])[:, None])[:, 0].tolist()
+    return found
+
+
+def test_given_tokens_are_scored_as_the_trainer_computes_them_and_not_by_the_base(
+    lora_engine: RealEngine,
+    real_adapters: dict[str, Path],
+    small_model: ServedModel,
+    tmp_path: Path,
+) -> None:
+    runner, engine = lora_engine
+    folder = changed(real_adapters["zero"], tmp_path / "strong", noise(0.1))
+    text = "How many stores are there? ```sql\nSELECT count(*) FROM store\n```"
+    tokens = Tokenizer.from_file(str(small_model.path / "tokenizer.json")).encode(text).ids
+    trained = scored(small_model.path, folder, tokens)
+
+    async def run() -> tuple[float, float]:
+        await engine.load_adapter("strong@1", folder)
+        ours = await engine.score(tokens, model="strong@1")
+        base = await engine.score(tokens, model=SMALL_MODEL)
+        await engine.unload_adapter("strong@1")
+        return off(ours, trained), off(base, trained)
+
+    ours, base = runner.run(run())
+    assert ours < 0.1 < base  # the usual tolerance
+
+
+def off(one: list[float], other: list[float]) -> float:
+    """Mean difference, nats per token."""
+    return fmean(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.fixture(scope="module")
