@@ -48,7 +48,7 @@ class EngineDouble:
     text          the completion's text; or one for each choice, in turn; or a function from the
                   request's body and the index of the choice to the text
     logprob       of every token, where asked for; or a function from a choice's text to that
-    scored        of every token of a prompt, where asked for; None tells nothing
+    scored        log-probability of each of the tokens 0 to 19 as the next one; None tells nothing
     cached_tokens as the usage tells them; None tells nothing
     fault         (status, body) to answer instead, for completions and the list of models
     fault_for     the same as a function of a completion's body; None is no fault
@@ -134,10 +134,10 @@ class EngineDouble:
             "usage": self._usage(body),
         }
 
-    def scores(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What vLLM adds to a completion where `prompt_logprobs` is asked for."""
-        told = [None, *({str(n): {"logprob": self.scored}} for n in body["prompt"][1:])]
-        return {"choices": [{"prompt_logprobs": None if self.scored is None else told}]}
+    def likely(self) -> dict[str, Any]:
+        """A completion of one token with what could have come, as vLLM tells it."""
+        told = {f"token_id:{n}": self.scored for n in range(20)}
+        return {"choices": [{"logprobs": {"top_logprobs": [told if self.scored else None]}}]}
 
     def chunks(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The same as a stream: a role, then piece by piece, the choices in turn."""
@@ -242,8 +242,8 @@ def _handler(double: EngineDouble) -> type[BaseHTTPRequestHandler]:
                 self._send(*fault)
             elif body.get("stream"):
                 self._stream(body)
-            elif "prompt_logprobs" in body:
-                self._send(200, json.dumps(double.scores(body)))
+            elif "prompt" in body:
+                self._send(200, json.dumps(double.likely()))
             else:
                 self._send(200, json.dumps(double.answer(body)))
 

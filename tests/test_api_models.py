@@ -17,7 +17,7 @@ from service.app import create_app
 from service.settings import load_settings
 from tests.conftest import SHOP
 from tests.fixtures_adapters import tiny_adapter
-from tests.fixtures_engine import EngineDouble
+from tests.fixtures_engine import PROMPT_TOKENS, EngineDouble
 from tests.fixtures_promote import recorded
 from tests.test_api_errors import check_error
 
@@ -207,6 +207,14 @@ def test_the_trainers_record_is_compared_token_by_token(client: TestClient, home
     assert far["trainer_logprob"]["value"] == pytest.approx(0.4)
 
 
+def test_a_token_that_the_server_would_hardly_say_does_not_pass(
+    client: TestClient, home: Path
+) -> None:
+    odd = recorded(-0.5) | {"tokens": [99]}
+    found = record(client, home, "one", canary(odd))["trainer_logprob"]
+    assert (found["passed"], found["value"]) == (False, None)
+
+
 def test_another_chat_template_is_seen(client: TestClient, home: Path) -> None:
     other = recorded(-0.5) | {"prompt_tokens": [1, 2, 3]}
     checks = record(client, home, "one", canary(recorded(-0.5), other))
@@ -237,14 +245,14 @@ def test_a_server_that_tells_nothing_of_tokens_does_not_pass(
 ) -> None:
     double.scored = None
     found = record(client, home, "one", canary(recorded(-0.5)))["answers"]
-    assert "no log-probabilities of a prompt" in found["detail"]
+    assert "no log-probabilities by token id" in found["detail"]
 
 
 def test_what_is_over_the_servers_context_is_passed_over(
     client: TestClient, home: Path, double: EngineDouble
 ) -> None:
     def fault(body: dict[str, Any]) -> tuple[int, str] | None:
-        over = len(body.get("prompt", ())) > 20
+        over = len(body.get("prompt", ())) > PROMPT_TOKENS + 10
         return (400, '{"error": {"message": "maximum context length"}}') if over else None
 
     double.fault_for = fault

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pytest
@@ -76,8 +75,8 @@ def test_adapters_are_back_before_a_restarted_engine_is_ready(
     runner.run(run())
 
 
-def scored(base: Path, adapter: Path, tokens: list[int]) -> list[float]:
-    """As transformers and peft compute it."""
+def computed(base: Path, adapter: Path, tokens: list[int]) -> list[float]:
+    """Log-probability of each token after the first, by transformers and peft."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -90,32 +89,33 @@ def scored(base: Path, adapter: Path, tokens: list[int]) -> list[float]:
     return found
 
 
-def test_given_tokens_are_scored_as_the_trainer_computes_them_and_not_by_the_base(
+def test_an_adapter_says_what_it_says_in_peft_and_the_base_does_not(
     lora_engine: RealEngine,
     real_adapters: dict[str, Path],
     small_model: ServedModel,
     tmp_path: Path,
 ) -> None:
     runner, engine = lora_engine
-    folder = changed(real_adapters["zero"], tmp_path / "strong", noise(0.1))
-    text = "How many stores are there? ```sql\nSELECT count(*) FROM store\n```"
-    tokens = Tokenizer.from_file(str(small_model.path / "tokenizer.json")).encode(text).ids
-    trained = scored(small_model.path, folder, tokens)
+    folder = changed(real_adapters["zero"], tmp_path / "strong", noise(0.05))
+    prompt = "How many stores are there in each city? Write a query. SELECT city, count(*) FROM"
+    ids = Tokenizer.from_file(str(small_model.path / "tokenizer.json")).encode(prompt).ids
 
-    async def run() -> tuple[float, float]:
+    async def likely(model: str) -> dict[int, float]:
+        return await engine.next_tokens(ids, model=model)
+
+    async def run() -> tuple[dict[int, float], dict[int, float]]:
         await engine.load_adapter("strong@1", folder)
-        ours = await engine.score(tokens, model="strong@1")
-        base = await engine.score(tokens, model=SMALL_MODEL)
+        told = await likely("strong@1"), await likely(SMALL_MODEL)
         await engine.unload_adapter("strong@1")
-        return off(ours, trained), off(base, trained)
+        return told
 
     ours, base = runner.run(run())
-    assert ours < 0.1 < base  # the usual tolerance
-
-
-def off(one: list[float], other: list[float]) -> float:
-    """Mean difference, nats per token."""
-    return fmean(abs(a - b) for a, b in zip(one, other, strict=True))
+    assert len(ours) >= 20
+    first = max(ours, key=lambda token: ours[token])
+    trained = computed(small_model.path, folder, [*ids, first])[-1]
+    assert ours[first] == pytest.approx(trained, abs=0.1)
+    assert abs(base.get(first, -30.0) - trained) > 0.1
+    assert engine.state.status == "ready"
 
 
 @pytest.fixture(scope="module")

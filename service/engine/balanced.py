@@ -81,12 +81,12 @@ class BalancedEngine:
                     break
         raise failure or self._none_ready()
 
-    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
-        """See AdapterEngine.score; by whoever of the servers answers."""
+    async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
+        """See AdapterEngine.next_tokens; by whoever of the servers answers."""
         failure: ServerGone | None = None
         for server in self._candidates(model):
             try:
-                return await server.score(tokens, model=model)
+                return await server.next_tokens(tokens, model=model)
             except ServerGone as error:
                 server.doubt(error.message)
                 failure = error

@@ -145,11 +145,11 @@ class AdapterEngine(Engine, Protocol):
         Raises AdapterRejected, AdaptersOff, EngineOff, EngineUnavailable, EngineTimeout.
         """
 
-    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
-        """Natural log-probability of each token after the first, given those before it.
+    async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
+        """The likeliest tokens to come after these, each with its natural log-probability.
 
-        As many as `tokens` less one, by the model that is named. Raises EngineRefused where the
-        server does not tell (vLLM does), and what `complete` raises.
+        Up to 20, by the model that is named. Raises EngineRefused where the server does not tell
+        them by id (vLLM does), and what `complete` raises.
         """
 
     async def unload_adapter(self, name: str) -> None:

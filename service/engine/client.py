@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from service.engine.base import Completions, EngineModel, Message, OnText, Sampling
 from service.engine.failures import late, mapped, not_openai, refusal
 from service.engine.gather import Gathered, broke_off
-from service.engine.wire import Chat, Models, Scored, request, score_request
+from service.engine.wire import Chat, Models, Next, next_request, request
 from service.errors import EngineRefused
 
 _CHAT, _TEXT = "/v1/chat/completions", "/v1/completions"
@@ -116,18 +116,18 @@ class EngineClient:
         self.moved += 1
         return gathered.completions(model)
 
-    async def score(self, model: EngineModel, tokens: Sequence[int]) -> list[float]:
-        """See AdapterEngine.score; raises EngineRefused where the server does not tell."""
+    async def next_tokens(self, model: EngineModel, tokens: Sequence[int]) -> dict[int, float]:
+        """See AdapterEngine.next_tokens."""
         self.outstanding += 1
         try:
             async with mapped(self._waits.whole_s):
-                response = await self._http.post(_TEXT, json=score_request(model, tokens))
-                found = _read(Scored, response).logprobs(tokens)
+                response = await self._http.post(_TEXT, json=next_request(model, tokens))
+                found = _read(Next, response).by_id()
         finally:
             self.outstanding -= 1
         self.moved += 1
         if found is None:
-            raise EngineRefused("the model server tells no log-probabilities of a prompt")
+            raise EngineRefused("the model server tells no log-probabilities by token id")
         return found
 
     async def warm_up(self, model: EngineModel) -> None:

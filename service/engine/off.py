@@ -42,7 +42,7 @@ class OffEngine:
         """Raises EngineOff."""
         raise _off()
 
-    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
+    async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
         """Raises EngineOff."""
         raise _off()
 

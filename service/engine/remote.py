@@ -117,9 +117,9 @@ class RemoteEngine:
         asked = self._named(self._answering(), model)
         return await self._client.complete(asked, messages, sampling, on_text)
 
-    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
-        """See AdapterEngine.score."""
-        return await self._client.score(self._named(self._answering(), model), tokens)
+    async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
+        """See AdapterEngine.next_tokens."""
+        return await self._client.next_tokens(self._named(self._answering(), model), tokens)
 
     def count_tokens(self, text: str) -> int:
         """Tokens by VERISQL_TOKENIZER, an upper bound without it."""

@@ -142,10 +142,10 @@ class LocalEngine:
         client = self._answering()
         return await client.complete(self._named(model), messages, sampling, on_text)
 
-    async def score(self, tokens: Sequence[int], *, model: str) -> list[float]:
-        """See AdapterEngine.score."""
+    async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
+        """See AdapterEngine.next_tokens."""
         client = self._answering()
-        return await client.score(self._named(model), tokens)
+        return await client.next_tokens(self._named(model), tokens)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the text by the model's own tokenizer."""

@@ -1,11 +1,16 @@
 """Chat completions as OpenAI writes them: the request, the answer, and the chunks of a stream."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from service.engine.base import EngineModel, Message, Sampling
+
+_LIKELIEST = 20
+"""As many as vLLM gives unless it is told otherwise (--max-logprobs)."""
+_ID = re.compile(r"token_id:(\d+)")
 
 
 def request(
@@ -26,14 +31,19 @@ def request(
     )
 
 
-def score_request(model: EngineModel, tokens: Sequence[int]) -> dict[str, Any]:
-    """The body of POST /v1/completions that has vLLM tell what it makes of given tokens."""
+def next_request(model: EngineModel, tokens: Sequence[int]) -> dict[str, Any]:
+    """The body of POST /v1/completions that has vLLM tell what may come after given tokens.
+
+    Not `prompt_logprobs`, which would tell of all tokens at once: with adapters it ends vLLM 0.32
+    on a CPU (add_lora_logits takes the rows for those of the requests).
+    """
     return {
         "model": model.served_name,
         "prompt": list(tokens),
         "temperature": 0.0,
         "max_tokens": 1,
-        "prompt_logprobs": 0,
+        "logprobs": _LIKELIEST,
+        "return_tokens_as_token_ids": True,
     }
 
 
@@ -98,22 +108,26 @@ class Chat(BaseModel):
     usage: Usage | None = None
 
 
-class ScoredChoice(BaseModel):
-    """What vLLM adds to a choice: by token id, for each place of the prompt but the first."""
+class NextLogprobs(BaseModel):
+    """For each new token: what could have come, as `token_id:123`."""
 
-    prompt_logprobs: list[dict[str, TokenLogprob] | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
 
 
-class Scored(BaseModel):
-    """The answer to score_request."""
+class NextChoice(BaseModel):
+    """A choice of one token."""
 
-    choices: list[ScoredChoice]
+    logprobs: NextLogprobs | None = None
 
-    def logprobs(self, tokens: Sequence[int]) -> list[float] | None:
-        """Of each token after the first; None where the server does not tell of all of them."""
-        rows = self.choices[0].prompt_logprobs if self.choices else None
-        if rows is None or len(rows) != len(tokens):
-            return None
-        told = [(row or {}).get(str(n)) for n, row in zip(tokens[1:], rows[1:], strict=True)]
-        found = [one.logprob for one in told if one is not None]
-        return found if len(found) == len(told) else None
+
+class Next(BaseModel):
+    """The answer to next_request."""
+
+    choices: list[NextChoice]
+
+    def by_id(self) -> dict[int, float] | None:
+        """Log-probability by token id; None where the server does not tell."""
+        told = self.choices[0].logprobs if self.choices else None
+        first = told.top_logprobs[0] if told and told.top_logprobs else None
+        found = {_ID.fullmatch(name): logprob for name, logprob in (first or {}).items()}
+        return {int(m[1]): logprob for m, logprob in found.items() if m} or None

@@ -1,8 +1,8 @@
 """Does the server compute an adapter as its trainer did: recorded answers, token by token.
 
 A trainer leaves canary.json beside an adapter: prompts, its own greedy answers to them, and the
-log-probability of each token of these. The server is given the very same tokens, so a difference is
-one of weights or arithmetic and not of another answer.
+log-probability of each token of these. The server is asked what comes next after the very same
+tokens, so a difference is one of weights or arithmetic and not of another answer.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from service.models.adapter_files import CANARY
 from service.models.check import Check
 
 _MOST_BYTES = 8_000_000
+_PLACES = 16
+"""Of an answer, spread evenly: a request each, all but the end of which the server has cached."""
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -91,14 +93,20 @@ async def parity(engine: AdapterEngine, name: str, folder: Path, tolerance: floa
 
 async def _compared(engine: AdapterEngine, name: str, item: Recorded) -> _Compared | None:
     """None where the record is longer than the server takes."""
+    places = range(0, len(item.tokens), -(-len(item.tokens) // _PLACES))
     try:
-        logprobs = await engine.score([*item.prompt_tokens, *item.tokens], model=name)
         asked = await engine.complete(item.messages, Sampling(max_tokens=1), model=name)
+        differences = await together(_off(engine, name, item, place) for place in places)
     except TooLarge:
         return None
-    ours = logprobs[len(item.prompt_tokens) - 1 :]
-    differences = [abs(a - b) for a, b in zip(ours, item.logprobs, strict=True)]
     return _Compared(differences, asked.prompt_tokens == len(item.prompt_tokens))
+
+
+async def _off(engine: AdapterEngine, name: str, item: Recorded, place: int) -> float:
+    """At one place, nats; infinite where the server has the token not among the likeliest."""
+    before = [*item.prompt_tokens, *item.tokens[:place]]
+    likely = await engine.next_tokens(before, model=name)
+    return abs(likely.get(item.tokens[place], -math.inf) - item.logprobs[place])
 
 
 def _prompts(found: Sequence[_Compared]) -> Check:
