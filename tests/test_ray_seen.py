@@ -13,6 +13,7 @@ from service.jobs.launchers.ray.seen import probe
 from service.jobs.launchers.ray.submission import Program, submission
 from service.jobs.resources import Resources
 
+LOGS = ", last available logs (truncated to 20,000 chars):\nsuch a library is not here"
 WAITING = DriverNote(attempt=0, phase="waiting", reason="waits for 2 nodes")
 STARTED = DriverNote(attempt=0, phase="started")
 KILLED = DriverNote(attempt=0, phase="ended", exit_code=-9, reason="killed")
@@ -54,6 +55,18 @@ def died(message: str, error_type: str = "JOB_SUPERVISOR_ACTOR_DIED") -> dict[st
             STARTED,
             False,
             Probe("exited", 75, preempted=True, reason="as Ray says"),
+        ),
+        (
+            ray("FAILED", driver_exit_code=137, message=f"it ended with 137{LOGS}"),
+            STARTED,
+            False,
+            Probe("exited", -9, reason="it ended with 137"),
+        ),
+        (
+            ray("FAILED", driver_exit_code=1, message=f"it ended with 1{LOGS}"),
+            None,
+            False,
+            Probe("exited", 1, reason=f"it ended with 1{LOGS}"),
         ),
         (
             ray("FAILED", driver_exit_code=75),

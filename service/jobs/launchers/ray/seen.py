@@ -20,13 +20,16 @@ _LOST = frozenset(
 _OUT_OF_MEMORY = ("out of memory", "low on memory")
 _SIGNALLED = 128
 _LONGEST_REASON = 1000
+_LOGS = ", last available logs"
+"""What Ray puts between its own words and the end of the driver's log."""
 
 
 def probe(details: Mapping[str, Any] | None, note: DriverNote | None, *, locked: bool) -> Probe:
     """`details` are Ray's, None if it does not know the submission; `locked`: a trainer lives."""
     if details is None:
         return _unknown_to_ray(note, locked=locked)
-    status, message = details.get("status"), str(details.get("message") or "")[-_LONGEST_REASON:]
+    whole = str(details.get("message") or "")
+    status, message = details.get("status"), whole[-_LONGEST_REASON:]
     if status == "PENDING":
         return Probe("pending", reason=message)
     if status == "RUNNING":
@@ -40,6 +43,8 @@ def probe(details: Mapping[str, Any] | None, note: DriverNote | None, *, locked:
         return Probe("exited", reason=message)
     code = _exit_code(details.get("driver_exit_code"))
     lost = code == PREEMPTED_EXIT or _lost(details, message)
+    if lost or (code is not None and code < 0):
+        message = whole.partition(_LOGS)[0][-_LONGEST_REASON:]  # The log has nothing to do with it.
     return Probe("exited", code, preempted=lost, reason=message)
 
 
