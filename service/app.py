@@ -178,7 +178,13 @@ async def _start_jobs(
     await store.open()
     stack.push_async_callback(store.close)
     values = settings.index_path or settings.home_path
-    preparer = Preparer(data_dirs, settings.models_path, settings.limits, values)
+    preparer = Preparer(
+        data_dirs,
+        settings.models_path,
+        settings.limits,
+        values,
+        verify_urls=settings.verify_url_list,
+    )
     validator = Validator(registry, settings.limits, settings.job_audit_s)
     placed = await stack.enter_async_context(launchers(settings))
     webhooks = await _start_webhooks(stack, settings, store, metrics)

@@ -1,6 +1,7 @@
 """A real disk of a few megabytes that a test may fill: a tmpfs, where the process may mount one."""
 
 import errno
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -47,6 +48,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     path = tmp_path / "disk"
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)]
+    if not shutil.which("mount"):
+        pytest.skip("this machine has no mount program")
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"this process may not mount a tmpfs: {done.stderr.strip()}")

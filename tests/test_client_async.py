@@ -259,6 +259,21 @@ def test_only_the_verdicts_that_are_our_fault_are_asked_for_again() -> None:
     assert rewards(report) == [1.0] * 4
 
 
+def test_verdicts_of_two_judges_are_never_one_report() -> None:
+    def of(version: str, act: Any) -> Any:
+        def told(items: Items) -> Act:
+            lines = act(items).lines
+            return Act(lines=[line | {"verifier_version": version} for line in lines])
+
+        return told
+
+    old, new = of("1", _infra("b")), of("2", honest)
+    with RewardDouble(old, new, new) as double:
+        [report] = _ask(double, [_item("a", "b")])
+    assert report["verifier_version"] == "2"
+    assert [r[0]["predictions"] for r in double.requests] == [["a", "b"], ["b"], ["a", "b"]]
+
+
 def test_what_was_judged_is_kept_when_the_rest_never_is() -> None:
     with RewardDouble(_infra("b"), *[_busy_with(0)] * 9) as double:
         [report] = _ask(double, [_item("a", "b")])

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from service.errors import NoDiskSpace
+from service.errors import NoDiskSpace, Unavailable
 from service.jobs.again import check_resumable
 from service.jobs.job import Job
 from service.jobs.launchers.base import Handle, Launcher, Placement
 from service.jobs.launchers.local import LocalLauncher
+from service.jobs.room import Room
 from service.jobs.rundir import FULL_EXIT, RunDir
 from service.jobs.steps import placement
 from service.jobs.store import JobStore
@@ -87,6 +88,28 @@ def test_before_its_trainer_runs_a_job_waits_for_room(folder: Path, disk: Disk, 
     job = drive_on(disk, folder, launcher("train", "succeed"), use)
     assert (job.status, job.error, job.reason) == ("succeeded", None, None)
     assert (job.attempt, len(starts(job.run_dir))) == (0, 1)
+
+
+def test_who_lost_the_lease_while_waiting_touches_nothing(folder: Path, disk: Disk) -> None:
+    async def use(store: JobStore, supervisor: Supervisor) -> Job:
+        job = await queued(store, new_job(disk.path))
+        job = await store.start_next("a", lease_s=0.01, limit=9) or job
+        works = 0
+
+        async def work() -> None:
+            nonlocal works
+            works += 1
+            raise NoDiskSpace("full: free some space")
+
+        await asyncio.sleep(0.05)
+        await store.claim("b", lease_s=60)
+        with pytest.raises(Unavailable, match="another service"):
+            await Room(store, "a", 0.01, 60).wait(job, work)
+        assert works == 1
+        return await store.get(job.id)
+
+    job = drive_on(disk, folder, launcher("train", "succeed"), use)
+    assert (job.status, job.lease_owner) == ("starting", "b")
 
 
 @pytest.mark.parametrize(("wish", "end"), [("pause", "paused"), ("cancel", "cancelled")])

@@ -28,6 +28,7 @@ NOW, TIMES = 1000.0, Times(grace_s=20, retry_s=10)
 PENDING, RUNNING, ABSENT = Probe("pending", reason="no node"), Probe("running"), Probe("absent")
 EXITED, KILLED = Probe("exited", 1), Probe("exited", -9)
 LOST_NODE = Probe("exited", 1, preempted=True, reason="node lost")
+TOO_MUCH = Probe("exited", -9, out_of_memory=True, reason="pod p: OOMKilled")
 LATE = {"spec": {"deadline_s": 10}}
 NO_RETRY = {"retries_left": 0}
 STARTING = {"status": "starting", "attempt_started_at": None}
@@ -106,6 +107,8 @@ STEPS: list[tuple[str, dict[str, Any], Probe, dict[str, Any] | None, Any]] = [
     ("crashed", {}, Probe("exited", -11), {"state": "running"}, "trainer_died"),
     ("died before its first word", STARTING, EXITED, None, "trainer_died"),
     ("killed after it had failed", {}, KILLED, {"state": "failed"}, "trainer_died"),
+    ("its neighbour wanted too much memory", {}, TOO_MUCH, {"state": "failed", "error": NAN},
+     "out_of_memory"),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ModelUnavailable, UnknownDataset, VeriSQLError
+from service.errors import ModelUnavailable, UnknownDataset, UnsupportedValue, VeriSQLError
 from service.jobs.job import Job
 from service.jobs.prepare import Preparer, in_own_thread
 from service.jobs.rundir import RunDir
@@ -103,6 +103,13 @@ def test_what_vanished_since_the_job_was_created_is_said(job: Job, preparer: Pre
     with pytest.raises(ModelUnavailable):
         preparer.prepare(job, threading.Event())
     assert not RunDir(job.run_dir).exists()
+
+
+def test_a_judge_that_is_off_the_list_by_now_is_not_asked(job: Job, preparer: Preparer) -> None:
+    far = replace(job, spec=job.spec.model_copy(update={"verify_url": "http://judge:8000"}))
+    with pytest.raises(UnsupportedValue, match="VERISQL_VERIFY_URLS"):
+        preparer.prepare(far, threading.Event())
+    replace(preparer, verify_urls=("http://judge:8000",)).prepare(far, threading.Event())
 
 
 def test_a_folder_that_cannot_be_made_is_said(job: Job, preparer: Preparer, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_run_fails_when_its_service_dies_and_goes_on_as_if_nothing_had_happene
     assert train(near).state == "succeeded"
     data = {"VERISQL_DATA_DIR": str(near.request().data_dirs[0])}
     service = judging_service(tmp_path / "home", **data)
-    about = {"verify_url": f"{service.url}/verify", "verify_patience_s": 3}
+    about = {"verify_url": f"{service.url}/verify", "verify_patience_s": 20}
     far = make_run(tmp_path / "far", model, about=about, **ASKED)
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with trainer(far) as process:

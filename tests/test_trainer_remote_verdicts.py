@@ -137,7 +137,9 @@ def test_a_service_that_is_killed_in_the_middle_is_waited_for(
 
 def _wait_until_busy(service: Service) -> None:
     asked = {"url": f"{service.url}/metrics", "headers": {"Authorization": f"Bearer {KEY}"}}
+    deadline = time.monotonic() + 60
     while "verisql_workers_busy 1.0" not in httpx.get(**asked).text:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -149,13 +151,14 @@ def test_a_service_that_stays_away_is_an_error_and_no_reward(
     home: Path, verifier: VerifierThread
 ) -> None:
     started = judging_service(home)
-    with RemoteVerdicts(started.url, KEY, verifier, patience_s=2) as remote:
+    with RemoteVerdicts(started.url, KEY, verifier, patience_s=60) as remote:
         _rewards(remote, completions=[COUNT])
-        started.kill()
+    started.kill()
+    with RemoteVerdicts(started.url, KEY, verifier, patience_s=2) as remote:
         began = time.monotonic()
         with pytest.raises(VerifierAway) as caught:
             _rewards(remote, completions=[COUNT])
-    assert 0.5 < time.monotonic() - began < 10
+    assert 0.5 < time.monotonic() - began < 30
     assert (caught.value.code, caught.value.param) == ("verifier_away", "verify_url")
     assert started.url in caught.value.message
     assert "no service answers" in caught.value.message

@@ -76,6 +76,10 @@ class Batch:
         item.tries += 1
         if "error" in answer:
             result, again = item.report or answer, answer["error"].get("code") in _PASSING
+        elif item.report and _judge(item.report) != _judge(answer):
+            # Another verifier or another file now: verdicts of both are no report. All anew.
+            item.report, item.body = None, encode(self._items[place])
+            return None
         else:
             result = item.report = _merged(item, answer, self._items[place])
             item.asked = [n for n, v in enumerate(result["verdicts"]) if v.get("retryable")]
@@ -93,6 +97,11 @@ class Batch:
         item = self._open.pop(place, None)
         self._ended.add(place)
         return item.report if item and item.report else result
+
+
+def _judge(answer: Result) -> tuple[Any, Any]:
+    """Which verifier judged on which database."""
+    return answer.get("verifier_version"), answer.get("database_sha256")
 
 
 def _merged(item: _Open, answer: Result, fields: Mapping[str, Any]) -> Result:

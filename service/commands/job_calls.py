@@ -24,6 +24,8 @@ def create(
     api_key: Key = None,
 ) -> None:
     """Create a training job from a file (docs/train-jobs.md)."""
+    if not (idempotency_key or "").isascii():
+        raise typer.BadParameter("--key must be ASCII: it is sent as a header")
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
     with Client(*address(url, api_key)) as client:
         job = client.post("/train-jobs", read_spec(spec), headers)
@@ -50,7 +52,9 @@ def checkpoints(
 def read_spec(path: Path) -> dict[str, Any]:
     """The JSON object in that file; raises typer.BadParameter."""
     try:
-        spec = json.loads(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
+        read = sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
+        spec = json.loads(read, parse_constant=_no_number)
+        json.dumps(spec, ensure_ascii=False).encode()  # half a character cannot be sent
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -58,3 +62,7 @@ def read_spec(path: Path) -> dict[str, Any]:
     if not isinstance(spec, dict):
         raise typer.BadParameter(f"{path} must hold a JSON object")
     return spec
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")

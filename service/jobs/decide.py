@@ -70,6 +70,11 @@ class Seen:
     is_lost: bool = False
     """The run's folder, which was there, is not."""
 
+    @property
+    def outranked(self) -> bool:
+        """The launcher knows better than the trainer, which saw a neighbour vanish."""
+        return self.probe.preempted or self.probe.out_of_memory
+
 
 NOTHING = Seen(Probe("absent"), None)
 """Of a job that uses no machine there is nothing to see."""
@@ -124,7 +129,7 @@ def _ending(job: Job, seen: Seen, times: Times, now: float) -> Finish | Park | R
         return Finish("succeeded")
     if job.wish == "cancel":
         return Finish("cancelled")
-    if said == "failed" and seen.status and seen.status.error and not seen.probe.preempted:
+    if said == "failed" and seen.status and seen.status.error and not seen.outranked:
         return Finish("failed", seen.status.error)
     if seen.is_lost:
         return Finish("failed", lost(job))

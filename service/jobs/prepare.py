@@ -5,13 +5,13 @@ This may download and convert a model for minutes, so it runs in a thread of its
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import InvalidRequest, NoDiskSpace, VeriSQLError
-from service.jobs.checks import MIN_FREE_BYTES, check_disk
+from service.jobs.checks import MIN_FREE_BYTES, check_disk, check_verify_url
 from service.jobs.datasets import find_questions
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir, is_full
@@ -32,13 +32,17 @@ class Preparer:
     """Where trainers keep value indexes and their key; None is each run's own folder."""
     min_free_bytes: int = MIN_FREE_BYTES
     """No trainer starts on a disk with less: it could not save its first checkpoint."""
+    verify_urls: Collection[str] = ()
+    """Services that a job may name as `verify_url`, now."""
 
     def prepare(self, job: Job, stop: threading.Event, *, parent: Path | None = None) -> None:
         """Write job.json unless it is there; may be repeated after a crash at any point.
 
         `parent` is the run folder of the job that this one is a fork of. Blocks; gives up soon
-        after `stop` is set. Raises UnknownDataset, InvalidRequest, ModelUnavailable, NoDiskSpace.
+        after `stop` is set. Raises UnknownDataset, InvalidRequest, UnsupportedValue,
+        ModelUnavailable, NoDiskSpace.
         """
+        check_verify_url(job.spec.verify_url, self.verify_urls)  # It may be off the list by now.
         run = RunDir(job.run_dir)
         check_disk(run.path, self.min_free_bytes)
         try:

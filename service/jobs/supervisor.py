@@ -57,7 +57,8 @@ class Supervisor:
         self._notes = Notes(observe)
         self._owner = uuid4().hex
         self._work: Background[RunError | None] = Background(self.wake)
-        room = Room(store, self._owner, max(settings.job_poll_s, settings.retry_pause_s))
+        pause_s = max(settings.job_poll_s, settings.retry_pause_s)
+        room = Room(store, self._owner, pause_s, lease_s)
         self._steps = Steps(
             store,
             launchers,

@@ -40,8 +40,9 @@ class Outcome(NamedTuple):
         """For the driver's own end."""
         if self.preempted:
             return PREEMPTED_EXIT
-        code = self.exit_code or 0
-        return _SIGNALLED - code if code < 0 else code
+        if self.exit_code is None:
+            return 1  # A part of it was lost, which is no success.
+        return _SIGNALLED - self.exit_code if self.exit_code < 0 else self.exit_code
 
 
 class Driver:

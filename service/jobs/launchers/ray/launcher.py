@@ -11,6 +11,7 @@ started anew and knows nothing does not look as if nothing had been launched.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class RayLauncher:
         del handle
         if force and await self._was_launched(placement):
             kill = kill_path(placement.run_dir, placement.attempt)
-            await asyncio.to_thread(kill.touch)
+            with suppress(OSError):  # The folder is gone, or its disk is full: Ray ends the driver.
+                await asyncio.to_thread(kill.touch)
         await self._jobs.stop(placement.launch_name)
 
     async def logs(self, placement: Placement, handle: Handle | None, *, max_bytes: int) -> str:
