@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -100,21 +101,22 @@ def test_an_adapter_says_what_it_says_in_peft_and_the_base_does_not(
     prompt = "How many stores are there in each city? Write a query. SELECT city, count(*) FROM"
     ids = Tokenizer.from_file(str(small_model.path / "tokenizer.json")).encode(prompt).ids
 
-    async def likely(model: str) -> dict[int, float]:
-        return await engine.next_tokens(ids, model=model)
+    trained = computed(small_model.path, folder, ids)
 
-    async def run() -> tuple[dict[int, float], dict[int, float]]:
+    async def off(model: str) -> float:
+        """Mean difference over the tokens that the server has among its likeliest, nats."""
+        told = [await engine.next_tokens(ids[:n], model=model) for n in range(1, len(ids))]
+        found = zip(told, ids[1:], trained, strict=True)
+        return fmean(abs(one[n] - logp) for one, n, logp in found if n in one)
+
+    async def run() -> tuple[float, float]:
         await engine.load_adapter("strong@1", folder)
-        told = await likely("strong@1"), await likely(SMALL_MODEL)
+        both = await off("strong@1"), await off(SMALL_MODEL)
         await engine.unload_adapter("strong@1")
-        return told
+        return both
 
     ours, base = runner.run(run())
-    assert len(ours) >= 20
-    first = max(ours, key=lambda token: ours[token])
-    trained = computed(small_model.path, folder, [*ids, first])[-1]
-    assert ours[first] == pytest.approx(trained, abs=0.1)
-    assert abs(base.get(first, -30.0) - trained) > 0.1
+    assert 2 * ours < base  # 0.07 and 0.23 where this was written: the noise makes it rough
     assert engine.state.status == "ready"
 
 
