@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures_adapters",
     "tests.launcher_places",
     "tests.fixtures_stores",
+    "tests.fixtures_supervisor",
     "tests.fixtures_ray",
     "tests.fixtures_disk",
     "tests.kubernetes_place",

@@ -1,16 +1,19 @@
 """What the tests of supervisors share: a store, a supervisor that is ticked, a job at work."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from tests.fixtures_jobs import (
+    end_trainers,
     launcher,
     new_job,
     store_at,
@@ -20,6 +23,13 @@ from tests.fixtures_jobs import (
 )
 
 T = TypeVar("T")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Of store and runs; no trainer below it outlives the test."""
+    yield tmp_path
+    end_trainers(tmp_path)
 
 
 @asynccontextmanager

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import load_settings
-from tests.conftest import SHOP
 from tests.fixtures_adapters import tiny_adapter
 from tests.fixtures_engine import PROMPT_TOKENS, EngineDouble
 from tests.fixtures_promote import recorded
@@ -45,15 +43,12 @@ def double() -> Iterator[EngineDouble]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(shop: Path) -> Path:
     """A home with adapters to register, and `shop` to ask about."""
-    path = tmp_path / "data" / "shop" / "shop.sqlite"
-    path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(SHOP)
+    home = shop.parents[2] / "home"
     for seed, name in enumerate(("one", "two", "three", "four", "broken", "mute")):
-        tiny_adapter(tmp_path / "home" / "adapters" / name, seed=seed)
-    return tmp_path / "home"
+        tiny_adapter(home / "adapters" / name, seed=seed)
+    return home
 
 
 @contextmanager

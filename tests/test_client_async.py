@@ -274,6 +274,20 @@ def test_verdicts_of_two_judges_are_never_one_report() -> None:
     assert [r[0]["predictions"] for r in double.requests] == [["a", "b"], ["b"], ["a", "b"]]
 
 
+def test_judges_that_change_at_each_try_have_an_end() -> None:
+    def of(version: str) -> Any:
+        def told(items: Items) -> Act:
+            lines = _infra("b")(items).lines
+            return Act(lines=[line | {"verifier_version": version} for line in lines])
+
+        return told
+
+    with RewardDouble(*[of(str(n % 2)) for n in range(20)]) as double:
+        [report] = _ask(double, [_item("a", "b")])
+    assert len(double.requests) == QUICK.item_tries
+    assert (report["verifier_version"], rewards(report)) == ("0", [1.0, None])
+
+
 def test_what_was_judged_is_kept_when_the_rest_never_is() -> None:
     with RewardDouble(_infra("b"), *[_busy_with(0)] * 9) as double:
         [report] = _ask(double, [_item("a", "b")])

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from tests.fixtures_disk import Disk
 from tests.fixtures_jobs import (
-    end_trainers,
     launcher,
     new_job,
     queued,
@@ -36,13 +34,6 @@ from tests.fixtures_supervisor import opened
 ROOT = Path(__file__).parents[1]
 ROOM = 64 * 1024
 LOOKS = 5
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Whatever is not on the small disk."""
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 def drive_on(disk: Disk, folder: Path, places: Launcher, use: Any) -> Job:

@@ -1,7 +1,6 @@
 """The store's disk is full while jobs are created and moved on: a real one, of 4 MiB."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from service.jobs.supervisor import Supervisor
 from service.settings import load_settings
 from tests.fixtures_disk import Disk
 from tests.fixtures_jobs import (
-    end_trainers,
     launcher,
     model_folder,
     new_job,
@@ -34,13 +32,6 @@ from tests.test_api_errors import check_error
 
 RUNS = ("heed", "train", "until_told", "succeed")
 LOOKS = 5
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Whatever is not on the small disk."""
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 async def look(supervisor: Supervisor) -> None:

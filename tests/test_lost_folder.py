@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.text2sql.databases import DatabaseRegistry
 from tests.fixtures_jobs import (
-    end_trainers,
     launcher,
     new_job,
     starts,
@@ -29,12 +27,6 @@ from tests.fixtures_jobs import (
 from tests.fixtures_supervisor import drive, opened, running
 
 RUNS = ("heed", "train", "wait", "succeed")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 def lose(job: Job) -> list[int]:

@@ -1,10 +1,8 @@
 """Checkpoints into serving, through the real app with a model server double that takes adapters."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from fastapi.testclient import TestClient
 from service.jobs.job import Job
 from service.jobs.rundir import RunDir
 from service.promotion.dev_sample import held
-from tests.conftest import SHOP
 from tests.fixtures_engine import EngineDouble
 from tests.fixtures_promote import DEV, MANIFEST, RIGHT, WRONG, ended_job, write_checkpoint
 from tests.test_api_errors import check_error
@@ -52,13 +49,9 @@ def double(answers: Answers) -> Iterator[EngineDouble]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "data" / "shop" / "shop.sqlite"
-    path.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(SHOP)
-    (tmp_path / "data" / "dev.json").write_text(json.dumps(DEV))
-    return tmp_path / "home"
+def home(shop: Path) -> Path:
+    shop.parents[1].joinpath("dev.json").write_text(json.dumps(DEV))
+    return shop.parents[2] / "home"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from service.jobs.rundir import RunDir
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from tests.fixtures_jobs import (
-    end_trainers,
     launcher,
     new_job,
     queued,
@@ -29,12 +27,6 @@ from tests.fixtures_jobs import (
 from tests.fixtures_supervisor import drive, opened, running, states_told
 
 RUNS = ("heed", "train", "wait")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 def test_a_job_runs_to_success_and_its_progress_is_seen(folder: Path) -> None:

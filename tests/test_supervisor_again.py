@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from service.jobs.rundir import RunDir
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from tests.fixtures_jobs import (
-    end_trainers,
     job_row,
     launcher,
     new_job,
@@ -31,12 +29,6 @@ from tests.fixtures_jobs import (
 from tests.fixtures_supervisor import drive, opened, running, states_told
 
 RUNS = ("heed", "train", "wait", "succeed")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 async def until_attempt(

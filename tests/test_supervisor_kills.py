@@ -17,7 +17,6 @@ from service.jobs.rundir import RunDir
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from tests.fixtures_jobs import (
-    end_trainers,
     launcher,
     new_job,
     starts,
@@ -29,12 +28,6 @@ from tests.fixtures_jobs import (
 
 ROOT = Path(__file__).parents[1]
 RUNS = ("heed", "train", "wait", "succeed")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 class Killed(BaseException):

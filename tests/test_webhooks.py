@@ -28,7 +28,6 @@ from service.jobs.webhooks import Patience, Webhooks
 from service.settings import load_settings
 from service.text2sql.databases import DatabaseRegistry
 from tests.fixtures_jobs import (
-    end_trainers,
     job_row,
     launcher,
     new_job,
@@ -96,12 +95,6 @@ def receiver() -> Iterator[Any]:
     yield make
     for one in opened:
         one.close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    end_trainers(tmp_path)
 
 
 class Running:

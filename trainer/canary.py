@@ -13,8 +13,7 @@ from typing import Any
 
 from trainer.context import Context
 from trainer.dataset import Messages, Prepared
-from trainer.sampling import stop_tokens
-from trainer.shared_prompt.sampler import Sampled, sample_groups
+from trainer.sampling import Sampler, stop_tokens
 
 MAX_TOKENS = 64
 """Of an answer: as many as a query usually has; a longer one is cut."""
@@ -48,19 +47,24 @@ class CanaryQuestions:
     def leave(self, model: Any, checkpoint: Path) -> None:
         """Write canary.json beside an adapter; draws nothing, so that random states stay."""
         if (checkpoint / "adapter_config.json").is_file():
-            write_canary(record(model, self.tokenizer, self.stops, self.prompts), checkpoint)
+            sampler = Sampler(model, self.tokenizer, self.stops)
+            write_canary(record(sampler, self.prompts), checkpoint)
 
 
-def record(
-    model: Any, tokenizer: Any, stops: Sequence[int], prompts: Sequence[Messages]
-) -> dict[str, Any]:
+def record(sampler: Sampler, prompts: Sequence[Messages]) -> dict[str, Any]:
     """Greedy answers with log-probabilities in nats; what ends an answer is one of its tokens."""
-    encoded = [_encode(tokenizer, messages) for messages in prompts]
-    groups = sample_groups(
-        model, encoded, group_size=1, max_tokens=MAX_TOKENS, temperature=0.0, stops=stops
-    )
-    asked = zip(prompts, encoded, groups, strict=True)
-    return {"items": [_item(messages, prompt, group[0]) for messages, prompt, group in asked]}
+    answers = sampler.complete(prompts, n=1, max_tokens=MAX_TOKENS, temperature=0.0)
+    return {
+        "items": [
+            {
+                "messages": messages,
+                "prompt_tokens": sampler.encode(messages),
+                "tokens": answer.tokens,
+                "logprobs": [round(value, 6) for value in answer.logps],
+            }
+            for messages, (answer,) in zip(prompts, answers, strict=True)
+        ]
+    }
 
 
 def write_canary(recorded: dict[str, Any], out: Path) -> None:
@@ -68,20 +72,3 @@ def write_canary(recorded: dict[str, Any], out: Path) -> None:
     partial = out / f".{FILE}.partial"
     partial.write_text(json.dumps(recorded, allow_nan=False) + "\n")
     os.replace(partial, out / FILE)
-
-
-def _encode(tokenizer: Any, messages: Messages) -> list[int]:
-    encoded = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True
-    )
-    ids: list[int] = encoded["input_ids"]
-    return ids
-
-
-def _item(messages: Messages, prompt: list[int], answer: Sampled) -> dict[str, Any]:
-    return {
-        "messages": messages,
-        "prompt_tokens": prompt,
-        "tokens": answer.tokens,
-        "logprobs": [round(value, 6) for value in answer.logps],
-    }

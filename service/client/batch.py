@@ -78,6 +78,8 @@ class Batch:
             result, again = item.report or answer, answer["error"].get("code") in _PASSING
         elif item.report and _judge(item.report) != _judge(answer):
             # Another verifier or another file now: verdicts of both are no report. All anew.
+            if item.tries >= self._options.item_tries:
+                return self.end(place, item.report)
             item.report, item.body = None, encode(self._items[place])
             return None
         else:

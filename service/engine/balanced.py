@@ -1,14 +1,17 @@
 """Several model servers as one engine: the least busy one answers, another takes over."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from service.engine.adapters import unknown_model
 from service.engine.base import Completions, EngineModel, EngineState, Message, OnText, Sampling
 from service.engine.failures import RETRY_AFTER_S, ServerGone
 from service.engine.remote import RemoteEngine
 from service.errors import EngineUnavailable
+
+T = TypeVar("T")
 
 
 class BalancedEngine:
@@ -68,29 +71,15 @@ class BalancedEngine:
     ) -> Completions:
         """One chat completion; raises EngineUnavailable, EngineTimeout, TooLarge, UnknownModel."""
         heard = _Heard(on_text) if on_text else None
-        failure: ServerGone | None = None
-        if model and self._ready() and model not in self.served:
-            raise unknown_model(model, self.served)
-        for server in self._candidates(model):
-            try:
-                return await server.complete(messages, sampling, model=model, on_text=heard)
-            except ServerGone as error:
-                server.doubt(error.message)
-                failure = error
-                if heard and heard.anything:
-                    break
-        raise failure or self._none_ready()
+        return await self._by_any(
+            model,
+            lambda server: server.complete(messages, sampling, model=model, on_text=heard),
+            begun=lambda: bool(heard and heard.anything),
+        )
 
     async def next_tokens(self, tokens: Sequence[int], *, model: str) -> dict[int, float]:
-        """See AdapterEngine.next_tokens; by whoever of the servers answers."""
-        failure: ServerGone | None = None
-        for server in self._candidates(model):
-            try:
-                return await server.next_tokens(tokens, model=model)
-            except ServerGone as error:
-                server.doubt(error.message)
-                failure = error
-        raise failure or self._none_ready()
+        """See AdapterEngine.next_tokens."""
+        return await self._by_any(model, lambda server: server.next_tokens(tokens, model=model))
 
     @property
     def served(self) -> tuple[str, ...]:
@@ -133,6 +122,26 @@ class BalancedEngine:
     def count_tokens(self, text: str) -> int:
         """Tokens by VERISQL_TOKENIZER, an upper bound without it."""
         return self._servers[0].count_tokens(text)
+
+    async def _by_any(
+        self,
+        model: str | None,
+        ask: Callable[[RemoteEngine], Awaitable[T]],
+        begun: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Of the first server that is not gone; none is asked after what has `begun` to come."""
+        failure: ServerGone | None = None
+        if model and self._ready() and model not in self.served:
+            raise unknown_model(model, self.served)
+        for server in self._candidates(model):
+            try:
+                return await ask(server)
+            except ServerGone as error:
+                server.doubt(error.message)
+                failure = error
+                if begun():
+                    break
+        raise failure or self._none_ready()
 
     def _candidates(self, model: str | None) -> Iterator[RemoteEngine]:
         """Each ready server once, the least busy first as things stand when it is asked for."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -104,28 +105,18 @@ class EngineClient:
         """
         gathered = Gathered(sampling.n, on_text)
         body = _bytes(request(model, messages, sampling, stream=on_text is not None))
-        self.outstanding += 1
-        try:
-            async with mapped(self._waits.whole_s):
-                if on_text is None:
-                    gathered.add(_read(Chat, await self._post(body)))
-                else:
-                    await self._stream(body, gathered)
-        finally:
-            self.outstanding -= 1
-        self.moved += 1
+        async with self._under_way():
+            if on_text is None:
+                gathered.add(_read(Chat, await self._post(body)))
+            else:
+                await self._stream(body, gathered)
         return gathered.completions(model)
 
     async def next_tokens(self, model: EngineModel, tokens: Sequence[int]) -> dict[int, float]:
         """See AdapterEngine.next_tokens."""
-        self.outstanding += 1
-        try:
-            async with mapped(self._waits.whole_s):
-                response = await self._http.post(_TEXT, json=next_request(model, tokens))
-                found = _read(Next, response).by_id()
-        finally:
-            self.outstanding -= 1
-        self.moved += 1
+        async with self._under_way():
+            response = await self._http.post(_TEXT, json=next_request(model, tokens))
+            found = _read(Next, response).by_id()
         if found is None:
             raise EngineRefused("the model server tells no log-probabilities by token id")
         return found
@@ -142,6 +133,17 @@ class EngineClient:
         """The smallest completion; raises EngineUnavailable, EngineTimeout."""
         async with mapped(timeout_s):
             await self.complete(model, _HI, Sampling(max_tokens=1))
+
+    @asynccontextmanager
+    async def _under_way(self) -> AsyncIterator[None]:
+        """Count a request, and bound it as a whole."""
+        self.outstanding += 1
+        try:
+            async with mapped(self._waits.whole_s):
+                yield
+        finally:
+            self.outstanding -= 1
+        self.moved += 1
 
     async def _post(self, body: bytes) -> httpx.Response:
         return await self._http.post(_CHAT, content=body, headers=_JSON)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from service.jobs.intake import Jobs
@@ -54,10 +54,7 @@ class DevTrial:
                 check = await self.sample.compare(name, live, self.questions, self.demands.drop)
         except TimeoutError:
             return [Check("dev_sample", False, None, None, f"not done within {limit:g} s")]
-        return [Check(check.name, check.passed, check.value, check.limit, self._told(check))]
-
-    def _told(self, check: Check) -> str:
-        return f"{self.source}: {check.detail}"
+        return [replace(check, detail=f"{self.source}: {check.detail}")]
 
 
 @dataclass(frozen=True, slots=True)

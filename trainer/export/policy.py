@@ -21,7 +21,7 @@ from trainer.export.weights import (
     write_merged,
 )
 from trainer.model import load_tokenizer, token_counter
-from trainer.sampling import stop_tokens
+from trainer.sampling import Sampler, stop_tokens
 
 
 def export_policy(
@@ -79,7 +79,8 @@ def _write_canary(source: Source, base: Path, out: Path, wanted: int) -> None:
     template = Template.parse(source.template)
     prompts = run_prompts(source.facts.request, template, token_counter(tokenizer), wanted)
     model = load_exported(base, out)
-    write_canary(record(model, tokenizer, stop_tokens(base, tokenizer), prompts), out)
+    sampler = Sampler(model, tokenizer, stop_tokens(base, tokenizer))
+    write_canary(record(sampler, prompts), out)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
