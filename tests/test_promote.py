@@ -216,6 +216,10 @@ def test_what_cannot_be_promoted_is_named(client: TestClient, job: Job) -> None:
     check_error(promote(client, job, 4, steps=2), 422, "invalid_request", "steps")
     (write_checkpoint(RunDir(job.run_dir), 24) / "manifest.json").write_text("[]")
     check_error(promote(client, job, 24), 422, "invalid_request", "step")
+    bad = write_checkpoint(RunDir(job.run_dir), 28)
+    (bad / "adapter_model.safetensors").write_bytes(b"")
+    message = check_error(promote(client, job, 28, name="bad"), 422, "adapter_rejected", "path")
+    assert message.startswith("bad: ")
     promote(client, job, 4, name="taken")
     check_error(promote(client, job, 8, name="taken"), 409, "conflict", "name")
 

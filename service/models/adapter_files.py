@@ -18,6 +18,8 @@ from service.models.registry import ServedModel
 from service.models.tensors import BadTensors, Tensor, outsized, read_header
 
 CONFIG, WEIGHTS, CANARY = "adapter_config.json", "adapter_model.safetensors", "canary.json"
+NEW = ".new-"
+"""What a registered adapter's folder begins with until it is whole."""
 _PICKLES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 _LONGEST_CONFIG = 1_000_000
 _MATRIX = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -57,10 +59,10 @@ def check_adapter(folder: Path, base: ServedModel | None, max_rank: int) -> Adap
         tensors = read_header(folder / WEIGHTS)
         shapes = _base_shapes(base) if base else None
     except BadTensors as error:
-        raise AdapterRejected(f"{folder.name}: {error}", param="path") from error
+        raise _wrong(folder, str(error)) from error
     except OSError as error:
         name = Path(str(error.filename or folder)).name
-        raise AdapterRejected(f"{folder.name}: {name}: {error.strerror}", param="path") from error
+        raise _wrong(folder, f"{name}: {error.strerror}") from error
     rank = _check_config(folder, config, max_rank)
     base_name = str(config.get("base_model_name_or_path") or "")
     if base:
@@ -182,4 +184,4 @@ def _base_shapes(base: ServedModel) -> dict[str, Tensor]:
 
 
 def _wrong(folder: Path, what: str) -> AdapterRejected:
-    return AdapterRejected(f"{folder.name}: {what}", param="path")
+    return AdapterRejected(f"{folder.name.removeprefix(NEW)}: {what}", param="path")

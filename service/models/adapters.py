@@ -23,6 +23,7 @@ from service.errors import Conflict, InvalidRequest, TooLarge, UnknownModel
 from service.models.adapter_files import (
     CANARY,
     CONFIG,
+    NEW,
     WEIGHTS,
     check_adapter,
     other_base,
@@ -91,7 +92,7 @@ class AdapterStore:
     def open(self) -> None:
         """Read what is there; half-written copies are removed."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for partial in self._folder.glob(".new-*"):
+        for partial in self._folder.glob(f"{NEW}*"):
             shutil.rmtree(partial, ignore_errors=True)
         found = [read for path in self._folder.glob(f"*/{_ABOUT}") if (read := _read_about(path))]
         self._known = {a.name: a for a in sorted(found, key=lambda a: a.registered_at)}
@@ -171,7 +172,7 @@ class AdapterStore:
     def remove(self, adapter: AdapterModel) -> None:
         """Forget it and delete our copy."""
         self._known.pop(adapter.name, None)
-        gone = self._folder / f".new-{adapter.served_name}"  # a name that open() cleans up
+        gone = self._folder / f"{NEW}{adapter.served_name}"  # a name that open() cleans up
         self.folder(adapter).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
@@ -204,7 +205,7 @@ class AdapterStore:
     def _copy(
         self, folder: Path, name: str, parent: str | None, lineage: dict[str, Any]
     ) -> AdapterModel:
-        new = self._folder / f".new-{name}"
+        new = self._folder / f"{NEW}{name}"
         shutil.rmtree(new, ignore_errors=True)
         # What is checked is the copy: the source may change meanwhile.
         try:
