@@ -5,12 +5,12 @@ The service has its model server say what it makes of the very same tokens
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.text2sql.evaluation.whole_file import write_whole
 from trainer.context import Context
 from trainer.dataset import Messages, Prepared
 from trainer.sampling import Sampler, stop_tokens
@@ -69,6 +69,4 @@ def record(sampler: Sampler, prompts: Sequence[Messages]) -> dict[str, Any]:
 
 def write_canary(recorded: dict[str, Any], out: Path) -> None:
     """Into a checkpoint's or an export's folder, whole or not at all."""
-    partial = out / f".{FILE}.partial"
-    partial.write_text(json.dumps(recorded, allow_nan=False) + "\n")
-    os.replace(partial, out / FILE)
+    write_whole(out / FILE, f"{json.dumps(recorded, allow_nan=False)}\n".encode())
