@@ -1,9 +1,12 @@
 """Metrics go to other tools if asked for; a missing package is named before a step is taken."""
 
+import contextlib
 import importlib.util
 import json
 import os
-import warnings
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from trainer.errors import IntegrationMissing
 from trainer.integrations import check_integrations, reporting, tags
 
 MODULES = {"mlflow": ["mlflow"], "tensorboard": ["tensorboard", "tensorboardX"], "wandb": ["wandb"]}
+ROOT = Path(__file__).parents[1]
 VARIABLES = ("TENSORBOARD_LOGGING_DIR", "MLFLOW_TAGS", "WANDB_TAGS", "WANDB_DIR")
 
 
@@ -77,32 +81,82 @@ def test_tags_say_which_job_it_is_whatever_its_metadata_claims(tmp_path: Path) -
     assert json.loads(json.dumps(found)) == found
 
 
+def needs(name: str) -> None:
+    if not installed(name):
+        pytest.skip(f"{name}: none of {', '.join(MODULES[name])} is installed")
+
+
 def test_tensorboard_gets_every_step_in_a_folder_of_the_run(tmp_path: Path) -> None:
-    if not installed("tensorboard"):
-        pytest.skip("tensorboard: neither tensorboard nor tensorboardX is installed")
-    run = run_with(tmp_path, "tensorboard")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _train_two_steps(run, bandit_model(tmp_path / "bandit"))
+    needs("tensorboard")
+    run = trained(tmp_path, "tensorboard")
     [written] = (run.path / "tensorboard" / "grpo").rglob("events.out.tfevents.*")
     content = written.read_bytes()
     assert content.count(b"train/loss") == 2
     assert b"grpo-grpo" in content  # The run's name, in the settings.
 
 
-def _train_two_steps(run: RunDir, model: Path) -> None:
-    from datasets import Dataset  # type: ignore[import-untyped]
-    from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+def test_mlflow_gets_every_step_and_finds_the_job_by_its_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("mlflow")
+    store = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    trained(tmp_path, "mlflow")
+    with contextlib.closing(sqlite3.connect(store)) as kept:
+        found = kept.execute(
+            "SELECT name, status, metrics.step FROM runs JOIN metrics USING (run_uuid) "
+            "JOIN tags USING (run_uuid) WHERE metrics.key = 'loss' "
+            "AND tags.key = 'job' AND tags.value = 'job_test' ORDER BY metrics.step"
+        ).fetchall()
+    assert found == [("grpo-grpo", "FINISHED", 1), ("grpo-grpo", "FINISHED", 2)]
 
-    tokens = [2, 3, 4, 5]
-    arguments = TrainingArguments(
-        output_dir=str(run.path / "out"),
-        max_steps=2,
-        logging_steps=1,
-        use_cpu=True,
-        save_strategy="no",
-        disable_tqdm=True,
-        **reporting(run, run.request(), "grpo"),
-    )
-    data = Dataset.from_list([{"input_ids": tokens, "labels": tokens}] * 16)
-    Trainer(AutoModelForCausalLM.from_pretrained(model), arguments, train_dataset=data).train()
+
+def test_wandb_keeps_a_run_with_its_tags_in_the_folder_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = trained(tmp_path, "wandb")
+    [written] = (run.path / "wandb").rglob("run-*.wandb")
+    content = written.read_bytes()
+    assert content.count(b"train/loss") >= 2
+    assert b"job:job_test" in content
+
+
+def trained(tmp_path: Path, name: str) -> RunDir:
+    """Two real steps of transformers' trainer, in a process of their own: what these packages set
+    up (threads, handlers, global state) ends with it."""
+    run = run_with(tmp_path, name)
+    model = bandit_model(tmp_path / "bandit")
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_STEPS, str(run.path), str(model)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+TWO_STEPS = """
+import sys
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+
+from service.jobs.rundir import RunDir
+from trainer.integrations import reporting
+
+run = RunDir(Path(sys.argv[1]))
+tokens = [2, 3, 4, 5]
+arguments = TrainingArguments(
+    output_dir=str(run.path / "out"),
+    max_steps=2,
+    logging_steps=1,
+    use_cpu=True,
+    save_strategy="no",
+    disable_tqdm=True,
+    **reporting(run, run.request(), "grpo"),
+)
+data = Dataset.from_list([{"input_ids": tokens, "labels": tokens}] * 16)
+Trainer(AutoModelForCausalLM.from_pretrained(sys.argv[2]), arguments, train_dataset=data).train()
+"""
