@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.fixtures_trainer import ROOT, TINY, bandit_model, make_run, wait_unti
 from trainer.scale.launch import Node, launch
 
 RANK = Path(__file__).parent / "grpo_rank.py"
+FAILING = Path(__file__).parent / "failing_rank.py"
 ROWS = Path(__file__).parent / "rows_rank.py"
 STEPS, PROMPTS = 2, 2
 
@@ -128,6 +130,24 @@ def test_one_rank_looks_at_the_golds_and_the_other_takes_its_rows(tmp_path: Path
     told = [json.loads((run.path / f"rank_{n}.json").read_bytes()) for n in range(2)]
     assert [one["golds_run"] for one in told] == [1, 0]
     assert told[0]["rows"] == told[1]["rows"] == ["0", "1", "2"]
+
+
+def test_a_failure_of_one_rank_is_that_of_all(tmp_path: Path) -> None:
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(FAILING)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {
+                "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "RANK": str(rank),
+                "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[0].splitlines() for process in ranks]
+    why = "verifier_away verify_url: nobody answers at http://judge"
+    assert said == [["rank 0 goes on", why], ["rank 1 goes on", why]]
 
 
 def test_two_nodes_write_one_run_and_stop_and_go_on_together(tmp_path: Path) -> None:

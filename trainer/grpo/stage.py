@@ -26,7 +26,8 @@ from trainer.model import (
     token_counter,
 )
 from trainer.progress import Recorder, describe_grpo
-from trainer.rewards import ExecutionReward
+from trainer.rewards import ExecutionReward, Verify
+from trainer.scale.ranks import failing_together
 from trainer.schedule import Stream, schedule
 from trainer.stopping import StopRequested
 from trainer.training_rows import report_data, training_rows
@@ -68,7 +69,7 @@ def _build(context: Context) -> Grpo:
     batching = _batching(context, data.longest_prompt)
     args.gradient_checkpointing = batching.checkpoint_activations  # All that the rows decide.
     report_data(context, data, asdict(batching))
-    reward = ExecutionReward(context.judge.verify, copies=chosen.reward_copies)
+    reward = ExecutionReward(_verify(context), copies=chosen.reward_copies)
     model, config = load_policy(base, context.adapter_path, lora_config(chosen))
     describe = describe_grpo(reward, chosen.group_size)
     return Grpo(
@@ -83,6 +84,10 @@ def _build(context: Context) -> Grpo:
         canary=CanaryQuestions.of(context, tokenizer, data),
         refill=_refill(context, data),
     )
+
+
+def _verify(context: Context) -> Verify:
+    return lambda tasks: failing_together(lambda: context.judge.verify(tasks))
 
 
 def _refill(context: Context, data: Prepared) -> Refill | None:

@@ -7,9 +7,10 @@ none, in the same order, after accelerate has set up the process group.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from service.jobs.rundir import RunDir, RunStatus
+from trainer.errors import RunFailed
 
 T = TypeVar("T")
 
@@ -51,6 +52,23 @@ def gather(items: list[T]) -> list[T]:
 def any_rank(flag: bool) -> bool:
     """True on every rank if it is on one: a signal reaches the ranks at different moments."""
     return any(gather([flag]))
+
+
+def failing_together(work: Callable[[], T]) -> T:
+    """What `work` gives; where a rank's own raises RunFailed, every rank raises the first of those.
+
+    The run's files belong to rank 0, so it must learn why another cannot go on: killed by the
+    launcher instead, it would look like a machine that was taken away.
+    """
+    found, failure = None, None
+    try:
+        found = work()
+    except RunFailed as error:
+        failure = error
+    for reason in gather([failure]):
+        if reason is not None:
+            raise reason
+    return cast(T, found)
 
 
 def from_main(value: T) -> T:
