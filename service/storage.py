@@ -7,14 +7,16 @@ SQLAlchemy's; what only one of the two databases needs is here, not in the store
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service.errands import Errands
 from service.errors import InvalidRequest, NoDiskSpace, SettingsError, Unavailable, VeriSQLError
 from service.migrations.upgrade import VERSIONS, lock, newest, revision, upgrade
 
@@ -33,6 +35,25 @@ _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03")  # SQLite's 
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NUL = ("22021",)
+_S = TypeVar("_S", bound="Storage")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def whole(
+    method: Callable[Concatenate[_S, _P], Coroutine[Any, Any, _R]],
+) -> Callable[Concatenate[_S, _P], Coroutine[Any, Any, _R]]:
+    """For every method with a transaction: it ends though its caller is cancelled.
+
+    A driver that is cancelled in a statement, and again while it gives its connection back, can
+    wait for good (aiosqlite 0.22) or leave the connection to the garbage collector.
+    """
+
+    @wraps(method)
+    async def to_its_end(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return await self._errands.run(method(self, *args, **kwargs))
+
+    return to_its_end
 
 
 class _Locked(Unavailable):
@@ -63,6 +84,7 @@ class Storage:
                 f"or {_POSTGRESQL}://USER@HOST/DATABASE"
             )
         self._busy_timeout_s = busy_timeout_s
+        self._errands = Errands()
         try:
             self._engine = self._make_engine(STATEMENT_S)
         except ModuleNotFoundError as error:
@@ -103,9 +125,11 @@ class Storage:
             raise SettingsError(f"{self._where} cannot be opened: {error}; {advice}") from error
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once the transactions under way have ended."""
+        await self._errands.end()
         await self._engine.dispose()
 
+    @whole
     async def revisions(self) -> tuple[str | None, str]:
         """The revision that the database has, if any, and the newest; nothing is changed."""
         if self._is_file and not Path(self._url.database or "").exists():
@@ -143,6 +167,7 @@ class Storage:
                     raise
             await asyncio.sleep(_LOCKED_PAUSE_S)
 
+    @whole
     async def _upgrade(self) -> None:
         engine = self._make_engine(MIGRATION_S, poolclass=sa.NullPool)
         try:

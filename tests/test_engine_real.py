@@ -22,6 +22,8 @@ from tests.fixtures_engine import eventually_gone, family, same_text_or_skip, un
 pytestmark = pytest.mark.engine
 RealEngine = tuple[asyncio.Runner, LocalEngine]
 SEEDED = Sampling(0.7, 16, seed=1, n=4, logprobs=True)
+STORIES = Sampling(0.7, 1500, seed=1, n=3)
+"""Long enough to be met at work."""
 
 
 def ask(text: str) -> list[dict[str, str]]:
@@ -120,7 +122,7 @@ def test_cancelling_stops_the_work_in_vllm(real_engine: RealEngine) -> None:
         call = asyncio.create_task(
             engine.complete(
                 ask("Count to a million."),
-                Sampling(0.7, 1500, seed=1, n=3),
+                STORIES,
                 on_text=(lambda index, text: began.set()) if streamed else None,
             )
         )
@@ -188,7 +190,8 @@ def test_a_hung_engine_is_replaced_and_answers_again(watched: RealEngine) -> Non
 
     async def run() -> None:
         assert engine.pid
-        waits = asyncio.create_task(engine.complete(ask("Hello"), Sampling(max_tokens=900)))
+        # A greeting may be answered between two looks at the metric.
+        waits = asyncio.create_task(engine.complete(ask("Count to a million."), STORIES))
         async with asyncio.timeout(60):
             while not await counted(engine, "vllm:num_requests_running"):
                 await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ import pytest
 from service.demo import questions_path
 from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
-from tests.tiny_demo_trainer import RIGHT
+from tests.tiny_demo_trainer import CONTROL, RIGHT, STEPS
 from trainer.demo.__main__ import main
 from trainer.demo.data import digest, split_data
 from trainer.demo.preset import MODEL, demo_spec
@@ -109,7 +109,7 @@ def test_dev_is_bounded_and_always_the_same(tmp_path: Path) -> None:
     assert digest(first.dev) != digest(first.train)
 
 
-def test_the_demo_ends_with_base_offline_and_final_of_every_seed(
+def test_the_demo_ends_with_base_offline_final_and_control_of_every_seed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert _demo(tmp_path, "succeed", "--seeds", "0 1 2") == 0
@@ -117,10 +117,37 @@ def test_the_demo_ends_with_base_offline_and_final_of_every_seed(
     judged = len(json.loads((tmp_path / "out" / "data" / "dev.json").read_bytes()))
     assert f"{RIGHT['grpo']} of {judged}" in said
     assert "databases that were never trained on" in said
-    assert said.count("final") == 4
+    assert said.count("final") == said.count(f"{RIGHT['grpo']} of {judged}") + 1 == 4
+    assert said.count(f"{CONTROL['offline']} of {judged}") == 3
+    added = [100 * (right - RIGHT["offline"]) / judged for right in (9, 8)]
+    assert [said.count(f"{points:+.1f} points") for points in added] == [4, 4]
     assert "3 seeds" in said
     assert "1.0% to 90.0%" in said
     assert f"report: {tmp_path}/out/seed_2/report.html" in said
+    assert f"report: {tmp_path}/out/seed_2_control/report.html" in said
+
+
+def test_the_control_takes_as_many_supervised_steps_from_the_end_of_the_warm_up(
+    tmp_path: Path,
+) -> None:
+    assert _demo(tmp_path, "succeed", "--seeds", "3") == 0
+    run, control = (RunDir(tmp_path / "out" / name) for name in ("seed_3", "seed_3_control"))
+    spec, own = run.request().spec, control.request().spec
+    assert control.request().parent_adapter_path == run.checkpoints_path / "step_60"
+    assert own.recipe == ["offline", "evaluate"]
+    assert own.hyperparameters.offline.max_steps == STEPS["grpo"] - STEPS["offline"]
+    assert (own.seed, own.train_data, own.dev_data) == (3, spec.train_data, spec.dev_data)
+    assert own.hyperparameters.data == spec.hyperparameters.data
+
+
+def test_a_demo_without_control_compares_with_none(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _demo(tmp_path, "succeed", "--no-control") == 0
+    said = capfd.readouterr().out
+    assert "final" in said
+    assert "│ control" not in said
+    assert not (tmp_path / "out" / "seed_0_control").exists()
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:

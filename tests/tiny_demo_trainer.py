@@ -13,23 +13,38 @@ from typing import Any
 from service.jobs.rundir import RunDir, RunError, RunStatus
 
 RIGHT = {"base": 1, "offline": 4, "grpo": 9}
+CONTROL = {"base": 1, "parent": 4, "offline": 8}
+STEPS = {"offline": 60, "grpo": 100}
 
 
-def _point(stage: str, judged: int) -> dict[str, Any]:
-    right = RIGHT[stage]
-    accuracy = {"right": right, "judged": judged, "interval_95": [0.01, 0.9]}
-    row = {"name": stage, "stage": stage, "accuracy": {"bird_ex": accuracy}}
-    paired = {"difference": (right - 1) / judged, "interval_95": [0.1, 0.5]}
-    return row if stage == "base" else row | {"to_base": {"bird_ex": paired}}
+def _paired(won: int, judged: int) -> dict[str, Any]:
+    return {"bird_ex": {"difference": won / judged, "interval_95": [0.1, 0.5]}}
+
+
+def _points(right: dict[str, int], judged: int) -> list[dict[str, Any]]:
+    rows, before = [], right["base"]
+    for stage, count in right.items():
+        accuracy = {"right": count, "judged": judged, "interval_95": [0.01, 0.9]}
+        row: dict[str, Any] = {"name": stage, "stage": stage, "accuracy": {"bird_ex": accuracy}}
+        if stage != "base":
+            row["to_base"] = _paired(count - right["base"], judged)
+            row["to_stage_start"] = _paired(count - before, judged)
+        rows.append(row)
+        before = count
+    return rows
 
 
 def evaluate(run: RunDir) -> None:
-    """Write what the stage evaluate leaves, and a report."""
-    judged = len(json.loads(Path(run.request().spec.dev_data or "").read_bytes()))
-    numbers = {"metric": "bird_ex", "points": [_point(stage, judged) for stage in RIGHT]}
-    path = run.path / "stages" / "evaluate.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"stage": "evaluate", "numbers": numbers}))
+    """Write what the stages leave, and a report."""
+    request = run.request()
+    judged = len(json.loads(Path(request.spec.dev_data or "").read_bytes()))
+    right = CONTROL if request.parent_adapter_path else RIGHT
+    stages = run.path / "stages"
+    stages.mkdir(exist_ok=True)
+    for stage, steps in STEPS.items():
+        (stages / f"{stage}.json").write_text(json.dumps({"stage": stage, "steps": steps}))
+    numbers = {"metric": "bird_ex", "points": _points(right, judged)}
+    (stages / "evaluate.json").write_text(json.dumps({"stage": "evaluate", "numbers": numbers}))
     (run.path / "report.html").write_text("<html>")
 
 

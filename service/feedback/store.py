@@ -16,7 +16,7 @@ from service.errors import Conflict, Unavailable, UnknownVerifiedQuery
 from service.feedback.match import question_key, same_question
 from service.feedback.records import AnswerRecord, Feedback, Given, Outcome, Proof, VerifiedQuery
 from service.feedback.statement import Statement, made_of
-from service.storage import Storage
+from service.storage import Storage, whole
 
 MAX_STATEMENTS = 100
 """On one answer."""
@@ -92,6 +92,7 @@ class FeedbackStore(Storage):
     _name = "the feedback store"
     _tables = (_answers, _feedback, _verified)
 
+    @whole
     async def remember(self, answers: Sequence[AnswerRecord]) -> None:
         """Write answers; one whose request id is known takes its place."""
         rows = [asdict(answer.storable()) for answer in answers]
@@ -113,6 +114,7 @@ class FeedbackStore(Storage):
         found = await self._rows(sa.select(_answers).where(_answers.c.request_id == request_id))
         return AnswerRecord(**found[0]) if found else None
 
+    @whole
     async def forget(self, *, before: float, keep: int) -> None:
         """Drop answers from before that Unix time, and all but the `keep` latest."""
         oldest = sa.select(_answers.c.created_at).order_by(_answers.c.created_at.desc())
@@ -121,12 +123,14 @@ class FeedbackStore(Storage):
             limit = max(before, bound if bound is not None else before)
             await connection.execute(sa.delete(_answers).where(_answers.c.created_at <= limit))
 
+    @whole
     async def replay(self, answer: AnswerRecord, given: Given) -> Outcome | None:
         """What the same statement did, if it is the last one on this answer and still holds."""
         async with self._begin() as connection:
             last = await _last(connection, answer)
             return await _replay(connection, last, given) if last else None
 
+    @whole
     async def give(self, answer: AnswerRecord, given: Given, proof: Proof | None) -> Outcome:
         """Record a statement; with `proof`, its SQL becomes the verified query of the question.
 
@@ -175,6 +179,7 @@ class FeedbackStore(Storage):
         rows = await self._rows(sa.select(c.db_id, *counts).group_by(c.db_id))
         return {row["db_id"]: (row["every"], row["ended"]) for row in rows}
 
+    @whole
     async def delete(self, query_id: str) -> None:
         """Wipe what a verified query says; raises UnknownVerifiedQuery."""
         nothing = dict.fromkeys(("question", "evidence", "question_key", "sql"), "")
@@ -186,6 +191,7 @@ class FeedbackStore(Storage):
                     f"there is no verified query {query_id[:64]!r}; GET /verified-queries lists all"
                 )
 
+    @whole
     async def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         async with self._begin() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]

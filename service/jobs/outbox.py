@@ -4,13 +4,13 @@ A message that is delivered or given up keeps its row for a while: so it is neve
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from service.storage import Storage
+from service.storage import Storage, whole
 
 State = Literal["waiting", "delivered", "given_up"]
 
@@ -57,6 +57,7 @@ class Outbox(Storage):
     _name = "the webhook store"
     _tables = (_deliveries,)
 
+    @whole
     async def add(self, message: Message, urls: Iterable[str]) -> None:
         """Queue a message for each address, unless it was queued for it before."""
         for url in urls:
@@ -76,6 +77,7 @@ class Outbox(Storage):
         column = _deliveries.c.job_id
         return await self._texts(sa.select(column).where(column.in_(job_ids)))
 
+    @whole
     async def claim(self, url: str, *, lease_s: float) -> Delivery | None:
         """The oldest message for an address that is due; nobody else gets it for `lease_s`."""
         now, table = time.time(), _deliveries.c
@@ -95,18 +97,20 @@ class Outbox(Storage):
 
     async def settle(self, delivery: Delivery, state: State, problem: str | None = None) -> None:
         """Nothing more is to be done for it."""
-        await self._set(delivery, state=state, problem=problem)
+        await self._set(delivery, {"state": state, "problem": problem})
 
     async def retry(self, delivery: Delivery, delay_s: float, problem: str) -> None:
         """Try again in `delay_s` seconds."""
-        await self._set(delivery, next_at=time.time() + delay_s, problem=problem)
+        await self._set(delivery, {"next_at": time.time() + delay_s, "problem": problem})
 
+    @whole
     async def waiting(self) -> int:
         """Deliveries that are still to be made."""
         query = sa.select(sa.func.count()).where(_deliveries.c.state == "waiting")
         async with self._begin() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    @whole
     async def forget(self, before: float) -> None:
         """Drop what was queued before that time."""
         async with self._begin() as connection:
@@ -114,13 +118,15 @@ class Outbox(Storage):
                 sa.delete(_deliveries).where(_deliveries.c.created_at < before)
             )
 
-    async def _set(self, delivery: Delivery, **values: object) -> None:
+    @whole
+    async def _set(self, delivery: Delivery, values: Mapping[str, object]) -> None:
         where = (_deliveries.c.message_id == delivery.message_id) & (
             _deliveries.c.url == delivery.url
         )
         async with self._begin() as connection:
             await connection.execute(sa.update(_deliveries).where(where).values(values))
 
+    @whole
     async def _texts(self, query: sa.Select[Any]) -> set[str]:
         async with self._begin() as connection:
             return set((await connection.execute(query)).scalars())

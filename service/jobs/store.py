@@ -15,7 +15,7 @@ from service.jobs.job import Changes, Job, NewJob
 from service.jobs.rundir import RunError
 from service.jobs.spec import JobSpec
 from service.jobs.state import ACTIVE, TERMINAL, JobState, check_transition
-from service.storage import Storage
+from service.storage import Storage, whole
 
 _JSON = sa.JSON(none_as_null=True)
 
@@ -69,6 +69,7 @@ class JobStore(Storage):
     _name = "the job store"
     _tables = (_jobs,)
 
+    @whole
     async def create(self, new: NewJob) -> Job:
         """Insert a job to validate; the same idempotency key gives back the first job.
 
@@ -161,6 +162,7 @@ class JobStore(Storage):
         values = fresh | next_one | {"status": "queued"}
         return await self._write(sa.update(_jobs).where(where).values(values)) == 1
 
+    @whole
     async def start_next(self, owner: str, *, lease_s: float, limit: int) -> Job | None:
         """Lease a queued job as `starting`, unless `limit` jobs are active already.
 
@@ -270,10 +272,12 @@ class JobStore(Storage):
         statement = sa.update(_jobs).where(_unchanged(job)).values(expires_at=expires_at)
         return await self._write(statement) == 1
 
+    @whole
     async def _rows(self, query: sa.Select[Any]) -> list[Job]:
         async with self._begin() as connection:
             return [_job(row) for row in (await connection.execute(query)).mappings()]
 
+    @whole
     async def _write(self, statement: sa.Update) -> int:
         async with self._begin() as connection:
             return (await connection.execute(statement)).rowcount

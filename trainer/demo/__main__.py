@@ -1,8 +1,8 @@
 """The small demonstration of the recipe: python -m trainer.demo [--data DATA] [--seeds "0 1 2"]
 
-Trains SmolLM2-135M with the stages offline, grpo and evaluate, once for each seed, and shows what
-came of it. Stopped at any moment, the same command goes on. Exit codes: 0 done, 1 failed, 2 wrong
-arguments, 130 stopped.
+Trains SmolLM2-135M with the stages offline, grpo and evaluate, once for each seed, and, to compare,
+the warm-up on for as many supervised steps as GRPO took; shows what came of it. Stopped at any
+moment, the same command goes on. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 stopped.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from service.errors import InvalidRequest, VeriSQLError
 from service.jobs.rundir import RunDir
 from trainer.demo.data import Split, split_data
 from trainer.demo.preset import DEV_QUESTIONS, MODEL
-from trainer.demo.runs import TRAINER, demo_run, finish
+from trainer.demo.runs import TRAINER, control_run, demo_run, finish
 from trainer.demo.table import read_points, table
 
 DONE, FAILED, STOPPED = 0, 1, 130
@@ -35,10 +35,15 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = TRAINE
         )
         model = given.model or Path(_printed("service.models", MODEL))
         runs = {seed: demo_run(output, split, model, seed) for seed in given.seeds}
+        controls: dict[int, RunDir] = {}
         for seed, run in runs.items():
-            if (code := _finish(run, seed, command, console)) != DONE:
+            code = _finish(run, f"seed {seed}", command, console)
+            if code == DONE and given.control:
+                controls[seed] = control_run(run)
+                code = _finish(controls[seed], f"seed {seed}, control", command, console)
+            if code != DONE:
                 return code
-        _show(runs, split, console)
+        _show(runs, controls, split, console)
     except VeriSQLError as error:
         console.print(f"rlvr-demo: {error.message}", markup=False)
         return FAILED
@@ -56,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=_seeds, default=[0], help='such as "0 1 2"; default 0')
     parser.add_argument("--output", type=Path, default=Path("~/.verisql/rlvr-demo"))
+    parser.add_argument(
+        "--no-control", dest="control", action="store_false", help="leave out what GRPO has to beat"
+    )
     parser.add_argument("--model", type=Path, help=f"folder of the model; default: fetch {MODEL}")
     return parser
 
@@ -88,8 +96,8 @@ def _printed(module: str, argument: str) -> str:
     return done.stdout.strip()
 
 
-def _finish(run: RunDir, seed: int, command: Sequence[str], console: Console) -> int:
-    console.print(f"seed {seed}: {run.path}", markup=False)
+def _finish(run: RunDir, name: str, command: Sequence[str], console: Console) -> int:
+    console.print(f"{name}: {run.path}", markup=False)
     status = finish(run, command)
     if status.state == "succeeded":
         return DONE
@@ -97,14 +105,16 @@ def _finish(run: RunDir, seed: int, command: Sequence[str], console: Console) ->
         console.print("rlvr-demo: stopped; the same command goes on from here")
         return STOPPED
     why = status.error.message if status.error else status.state
-    console.print(f"rlvr-demo: seed {seed} failed: {why}", markup=False)
+    console.print(f"rlvr-demo: {name} failed: {why}", markup=False)
     return FAILED
 
 
-def _show(runs: dict[int, RunDir], split: Split, console: Console) -> None:
-    points = [point for seed, run in runs.items() for point in read_points(run, seed)]
-    Console(width=max(console.width, 110)).print(table(points, split.said))
-    for run in runs.values():
+def _show(
+    runs: dict[int, RunDir], controls: dict[int, RunDir], split: Split, console: Console
+) -> None:
+    points = [p for seed, run in runs.items() for p in read_points(run, controls.get(seed), seed)]
+    Console(width=max(console.width, 130)).print(table(points, split.said))
+    for run in [*runs.values(), *controls.values()]:
         report = run.path / "report.html"
         console.print(f"report: {report if report.exists() else run.path}", markup=False)
 

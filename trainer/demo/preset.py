@@ -48,3 +48,12 @@ def demo_spec(train: Path, dev: Path, seed: int, about: dict[str, str]) -> JobSp
     data = {"train_data": str(train), "dev_data": str(dev)}
     given = {"name": f"rlvr-demo-{seed}", "seed": seed, "metadata": about}
     return JobSpec.model_validate(_JOB | data | given)
+
+
+def control_spec(spec: JobSpec, steps: int) -> JobSpec:
+    """As many steps of further supervised tuning, on the same questions: GRPO has to beat that."""
+    given = spec.model_dump(mode="json")
+    given["hyperparameters"]["offline"]["max_steps"] = steps
+    return JobSpec.model_validate(
+        given | {"name": f"{spec.name}-control", "recipe": ["offline", "evaluate"]}
+    )

@@ -1,5 +1,6 @@
 """One run for each seed: made once, gone on with where it was stopped."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir, RunError, RunStatus
 from service.jobs.spec import RunRequest
 from trainer.demo.data import Split, digest, write_questions
-from trainer.demo.preset import demo_spec
+from trainer.demo.preset import control_spec, demo_spec
 
 TRAINER = (sys.executable, "-m", "trainer")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,10 +29,9 @@ def demo_run(output: Path, split: Split, model: Path, seed: int) -> RunDir:
     data.mkdir(parents=True, exist_ok=True)
     train, dev = data / "train.json", data / "dev.json"
     digests = {"train": digest(split.train), "dev": digest(split.dev), "dev_is": split.said}
-    run, spec = RunDir(output / f"seed_{seed}"), demo_spec(train, dev, seed, digests)
     request = RunRequest(
         job_id=f"demo_{seed}",
-        spec=spec,
+        spec=demo_spec(train, dev, seed, digests),
         base_model_path=model,
         train_data_path=train,
         dev_data_path=dev,
@@ -39,17 +39,47 @@ def demo_run(output: Path, split: Split, model: Path, seed: int) -> RunDir:
         data_dirs=list(split.folders),
         same_databases=split.same_databases,
     )
+    run = _made(RunDir(output / f"seed_{seed}"), request)
+    for path, questions in ((train, split.train), (dev, split.dev)):
+        write_questions(path, questions)
+    return run
+
+
+def control_run(run: RunDir) -> RunDir:
+    """From the end of a finished run's warm-up, as many supervised steps as GRPO took.
+
+    Raises InvalidRequest if there is one with other settings, or if that run has not ended.
+    """
+    warm, tuned = (_steps(run, stage) for stage in ("offline", "grpo"))
+    request = run.request()
+    update = {
+        "job_id": f"{request.job_id}_control",
+        "spec": control_spec(request.spec, tuned - warm),
+        "parent_adapter_path": run.checkpoints_path / f"step_{warm}",
+    }
+    return _made(
+        RunDir(run.path.with_name(f"{run.path.name}_control")), request.model_copy(update=update)
+    )
+
+
+def _made(run: RunDir, request: RunRequest) -> RunDir:
     if run.exists() and not _is_same(run, request):
         raise InvalidRequest(
             f"{run.path} holds a run with other settings or data: choose another --output, or "
             "remove that folder",
             param="output",
         )
-    for path, questions in ((train, split.train), (dev, split.dev)):
-        write_questions(path, questions)
     if not run.exists():
         run.create(request)
     return run
+
+
+def _steps(run: RunDir, stage: str) -> int:
+    path = run.path / "stages" / f"{stage}.json"
+    try:
+        return int(json.loads(path.read_bytes())["steps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(f"{path} does not say how many steps were made: {error}") from error
 
 
 def finish(run: RunDir, command: Sequence[str] = TRAINER) -> RunStatus:
