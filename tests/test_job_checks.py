@@ -165,6 +165,15 @@ def test_gold_is_needed_where_it_judges_or_is_trained_on(
     assert JobSpec.model_validate(spec | chosen).needs_gold is needs
 
 
+def test_no_candidates_go_with_golds_alone() -> None:
+    spec = {"base_model": "m", "train_data": "demo", "recipe": ["offline"]}
+    bare = {"hyperparameters": {"offline": {"samples": 0}}}
+    with pytest.raises(ValidationError, match="samples=0 leaves nothing to learn from"):
+        JobSpec.model_validate(spec | bare)
+    golds = {"hyperparameters": {"offline": {"samples": 0, "train_on_gold": True}}}
+    assert JobSpec.model_validate(spec | golds).needs_gold
+
+
 def test_databases_that_train_and_dev_share_are_named() -> None:
     check_apart(["a", "b"], ["c"])
     with pytest.raises(InvalidRequest, match=r"both ask about a, b, c and 1 more: ") as caught:

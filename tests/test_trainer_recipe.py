@@ -24,6 +24,8 @@ from tests.fixtures_trainer import (
 )
 from trainer.checkpoint import weights_sha256
 from trainer.export.weights import load_exported
+from trainer.files import CANDIDATES
+from trainer.report import write_report
 
 pytestmark = pytest.mark.training
 
@@ -154,6 +156,17 @@ def test_where_nothing_is_right_the_gold_is_a_start(bandit: Path, tmp_path: Path
     assert learned(run)
 
 
+def test_golds_alone_teach_without_candidates(bandit: Path, tmp_path: Path) -> None:
+    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 0}}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
+    assert train(with_gold(run, NEVER)).state == "succeeded"
+    told = json.loads((run.path / "stages" / "offline.json").read_bytes())["numbers"]
+    assert (told["candidates"], told["trained_completions"]) == (0, len(EASY))
+    assert not (run.path / "stages" / "offline" / CANDIDATES).exists()
+    assert learned(run)
+    assert "no candidates" not in write_report(run).read_text()
+
+
 def test_a_run_that_was_asked_to_stop_goes_on_as_if_nothing_had_happened(
     bandit: Path, tmp_path: Path
 ) -> None:
@@ -172,7 +185,10 @@ def test_a_run_that_was_asked_to_stop_goes_on_as_if_nothing_had_happened(
     assert stopped.state == "cancelled"
     assert broken.checkpoints()[-1] == stopped.step == len(broken.metrics())
     assert offline_steps < stopped.step < len(unbroken.metrics())
+    first_session = float((broken.path / "stages" / "grpo.seconds").read_text())
     assert train(broken).state == "succeeded"
+    ended = json.loads((broken.path / "stages" / "grpo.json").read_bytes())
+    assert ended["seconds"] > first_session > 0
     assert numbers(broken) == numbers(unbroken)
     ends = [run.checkpoints_path / f"step_{len(unbroken.metrics())}" for run in (unbroken, broken)]
     assert weights_sha256(ends[0]) == weights_sha256(ends[1])

@@ -1,6 +1,5 @@
 """The stages of a run, one after the other; those that have ended are not done again."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from trainer.context import Context, Policy, StageResult
 from trainer.files import COPIES
 from trainer.questions import read_all
 from trainer.scale.ranks import barrier, is_main, world_size
+from trainer.stage_clock import StageClock
 from trainer.stopping import Stopper, StopRequested
 from trainer.verdict_source import verdict_source
 from trainer.verifier_thread import VerifierThread
@@ -93,11 +93,11 @@ def _first_policy(request: RunRequest) -> Policy:
 
 def _timed(stage: Stage, context: Context) -> StageResult:
     context.run.append_event("info", "stage_started", f"{stage} begins", stage=stage)
-    began = time.monotonic()
-    result = _stage(stage)(context)
-    seconds = round(time.monotonic() - began, 1)
+    clock = StageClock(context.run.path / "stages" / f"{stage}.seconds")
+    with clock.kept():
+        result = _stage(stage)(context)
     context.run.append_event("info", "stage_finished", f"{stage} is done", stage=stage)
-    return result.model_copy(update={"seconds": seconds})
+    return result.model_copy(update={"seconds": clock.seconds})
 
 
 def _stage(stage: Stage) -> RunStage:

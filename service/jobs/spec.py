@@ -112,7 +112,10 @@ class SelectStage(StrictModel):
 class OfflineStage(StrictModel):
     """Candidates, scores, an update on them: TAO as far as it is public."""
 
-    samples: Annotated[int, Field(ge=1, le=64, description="candidates per question")] = 8
+    samples: Annotated[
+        int,
+        Field(ge=0, le=64, description="candidates per question; 0 learns from golds alone"),
+    ] = 8
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     templates: Annotated[
         list[KnownTemplate],
@@ -137,6 +140,12 @@ class OfflineStage(StrictModel):
 
     @model_validator(mode="after")
     def _possible(self) -> "OfflineStage":
+        if not self.samples and not self.train_on_gold:
+            raise PydanticCustomError(
+                "nothing_to_learn",
+                "samples=0 leaves nothing to learn from without train_on_gold: set it to true, or "
+                "samples to 1 or more",
+            )
         if self.objective == "rejection":
             return self
         if self.train_on_gold:

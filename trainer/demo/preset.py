@@ -15,24 +15,25 @@ _JOB: dict[str, Any] = {
     "max_steps": 40,
     "hyperparameters": {
         "template": "light",  # its prompts are a third of the others'; a step costs by the token
-        "max_prompt_tokens": 1024,
+        "max_prompt_tokens": 512,
         "max_completion_tokens": 64,
-        "data": {"questions": 300},
-        # Out of the box this model is right once in thirty questions: its own candidates hardly
-        # teach anything, so the warm-up may look at the golds.
+        "data": {"questions": 1000, "difficulty": ["simple", "moderate"]},
+        # Out of the box this model is right once in thirty questions: its own candidates teach
+        # nothing, so the warm-up looks at golds.
         "offline": {
-            "samples": 4,
+            "samples": 0,
             "train_on_gold": True,
-            "objective": "rejection",
-            "learning_rate": 1e-4,
+            "learning_rate": 5e-4,
             "questions_per_step": 8,
-            "epochs": 10,
-            "max_steps": 60,
+            "epochs": 40,
+            "max_steps": 125,  # the 1,000 questions once
         },
-        "learning_rate": 2e-5,
+        "learning_rate": 5e-5,
+        "temperature": 0.7,  # With 1 it is so rarely right that few groups have a signal.
         "group_size": 8,
         "prompts_per_step": 4,
         "refills": 2,
+        "reward_copies": 3,
         "lora_rank": 16,
         "checkpoint_every": 5,
         "keep_checkpoints": 2,

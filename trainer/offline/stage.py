@@ -80,6 +80,8 @@ def _collect_all(
 ) -> None:
     """Candidates of every template, the policy's own last: it is the one that is trained."""
     chosen = context.settings.offline
+    if not chosen.samples:
+        return
     templates = chosen.templates or [context.policy.template]
     share = max(1, chosen.samples // len(templates))
     for template in templates:
@@ -121,8 +123,13 @@ def _numbers(found: Sequence[Candidates], examples: Sequence[Example]) -> dict[s
 
 
 def _told(numbers: dict[str, Any]) -> str:
-    return (
+    drawn = (
         f"{numbers['candidates']} candidates of {numbers['questions']} questions, mean reward "
-        f"{numbers['mean_reward']}; training on {numbers['trained_completions']} completions of "
+        f"{numbers['mean_reward']}"
+        if numbers["candidates"]
+        else "no candidates"
+    )
+    return (
+        f"{drawn}; training on {numbers['trained_completions']} completions of "
         f"{numbers['trained_questions']} questions"
     )

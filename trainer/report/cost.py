@@ -43,7 +43,7 @@ def machine_hours(resources: Resources, hours: float) -> str:
 
 
 def _cost(stage: str, ended: Row, rows: Sequence[Row]) -> StageCost:
-    # stages/<stage>.json has the time of the session that ended it, the rows those of all steps.
+    # stages/<stage>.json has the time of all sessions but killed ones, the rows that of all steps.
     steps = [row for row in rows if "point" not in row]  # Such a row is a measurement, no step.
     stepping = sum(number(row.get("seconds")) or 0.0 for row in steps)
     asking, asked_tokens = _asked(ended.get("numbers"))
