@@ -1,7 +1,7 @@
 """A service that writes: what tests of the store start as a process, and kill.
 
 python -m tests.store_writer create URL FOLDER         writes without end
-python -m tests.store_writer start URL OWNER LIMIT     starts every queued job, ends each at once
+python -m tests.store_writer start URL OWNER LIMIT     starts each queued job and ends it, once told
 
 A line on stdout says what the store has acknowledged.
 """
@@ -40,6 +40,8 @@ async def create(url: str, folder: Path) -> None:
 async def start(url: str, owner: str, limit: int) -> None:
     store = JobStore(url)
     await store.open()
+    say("ready", owner)
+    sys.stdin.readline()  # All begin at once.
     while await store.page(limit=1, status="queued"):
         job = await store.start_next(owner, lease_s=LEASE_S, limit=limit)
         say("active", len(await store.page(limit=1000, status="starting")))

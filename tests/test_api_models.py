@@ -357,7 +357,7 @@ def test_all_servers_load_it_or_none(home: Path, double: EngineDouble) -> None:
 
 
 def test_a_trial_ends_at_its_time_limit_and_only_one_runs(home: Path, double: EngineDouble) -> None:
-    with serving(home, double.url, canary_timeout_s=1.0) as client:
+    with serving(home, double.url, canary_timeout_s=5.0) as client:
         register(client, "one")
         register(client, "two")
         double.hang = True

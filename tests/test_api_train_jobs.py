@@ -202,7 +202,9 @@ def test_jobs_are_listed_newest_first_in_pages(
 
 
 def test_a_queued_job_has_empty_series(jobs_api: TestClient, spec: dict[str, Any]) -> None:
-    running, waiting = create(jobs_api, spec), create(jobs_api, spec)
+    running = create(jobs_api, spec)
+    until_status(jobs_api, running["id"], "running")
+    waiting = create(jobs_api, spec)
     url = f"/train-jobs/{waiting['id']}"
     until_status(jobs_api, waiting["id"], "queued")
     for series in ("metrics", "logs"):

@@ -91,7 +91,7 @@ def service(double: EngineDouble, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def _give_up_on(url: str, body: dict[str, object]) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, json=body, timeout=1)
+        httpx.post(url, json=body, timeout=5)
 
 
 def test_a_query_ends_with_its_caller(service: Service) -> None:

@@ -88,10 +88,10 @@ def test_a_retry_starts_only_after_its_pause(tmp_path: Path, store_url: str) -> 
         await queued(store, new_job(tmp_path))
         job = await store.start_next("me", lease_s=60, limit=1)
         assert job
-        soon = time.time() + 0.3
+        soon = time.time() + 2
         await store.update(job, "me", status="queued", attempt=1, not_before=soon)
         early = await store.start_next("me", lease_s=60, limit=1)
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(soon - time.time() + 0.05)
         late = await store.start_next("me", lease_s=60, limit=1)
         return [early is None, late is not None and late.not_before is None]
 

@@ -142,7 +142,8 @@ def test_a_kept_gold_is_found_again_whichever_worker_keeps_it(registry: Database
 
     async def use(_executor: Executor, verifier: Verifier) -> list[bool]:
         tasks = [_task("SELECT 1", gold=gold) for gold in golds]
-        first = await asyncio.gather(*map(verifier.verify, tasks))
+        pairs = [tasks[n : n + 2] for n in range(0, len(tasks), 2)]  # no more than have a slot
+        first = [one for pair in pairs for one in await asyncio.gather(*map(verifier.verify, pair))]
         again = [await verifier.verify(task) for task in reversed(tasks)]
         return [report.gold.cached for report in (*first, *again)]
 

@@ -113,6 +113,7 @@ def test_a_part_is_killed_with_all_that_descends_from_it(tmp_path: Path) -> None
     while not (said := (tmp_path / "trainer.log").read_text()):
         assert part.exit_code() is None
         time.sleep(0.05)
+    child = psutil.Process(int(said))
     part.kill()
     assert part.exit_code() == -9
-    assert gone(psutil.Process(int(said)))
+    assert gone(child)

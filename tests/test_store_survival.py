@@ -25,7 +25,8 @@ Lines = list[list[str]]
 @contextmanager
 def writer(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.store_writer", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=ROOT) as process:
         try:
             yield process
         finally:
@@ -99,6 +100,13 @@ def test_services_that_share_a_store_start_no_job_twice_and_keep_the_limit(
         writer("start", store_url, "b", 2) as second,
         writer("start", store_url, "c", 2) as third,
     ):
+        assert [read(process, 1) for process in (first, second, third)] == [
+            [["ready", owner]] for owner in "abc"
+        ]
+        for process in (first, second, third):
+            assert process.stdin
+            process.stdin.write("\n")
+            process.stdin.flush()
         each = [read(process) for process in (first, second, third)]
         assert [process.wait(60) for process in (first, second, third)] == [0, 0, 0]
     seen = [line for lines in each for line in lines]
@@ -175,10 +183,10 @@ def test_a_service_that_was_idle_does_not_notice_a_restart(
 def test_a_server_that_hangs_is_an_error_in_time(
     own_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.storage.STATEMENT_S", 0.5)
+    monkeypatch.setattr("service.storage.STATEMENT_S", 2)
 
     async def main() -> float:
-        store = JobStore(own_server.new_database(), busy_timeout_s=0.5)
+        store = JobStore(own_server.new_database(), busy_timeout_s=2)
         await store.open()
         await store.page(limit=1)
         processes = own_server.processes()
@@ -197,7 +205,7 @@ def test_a_server_that_hangs_is_an_error_in_time(
         await store.close()
         return took
 
-    assert asyncio.run(main()) < 15
+    assert asyncio.run(main()) < 30
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_trainer_that_does_not_leave_after_its_last_word_is_ended(folder: Path
 
 def test_jobs_start_in_order_within_the_limit(folder: Path) -> None:
     async def use(store: JobStore, supervisor: Supervisor) -> list[list[str]]:
-        jobs = [await store.create(new_job(folder)) for _ in range(3)]
+        jobs = [await queued(store, new_job(folder)) for _ in range(3)]
 
         async def states() -> list[str]:
             await supervisor.tick()

@@ -237,7 +237,7 @@ def test_one_that_hangs_holds_up_neither_the_supervisor_nor_the_others(
     folder: Path, receiver: Any
 ) -> None:
     hanging, well = receiver(0, 200), receiver(200)
-    patience = Patience(timeout_s=0.5, first_s=0.02, longest_s=0.1, idle_s=0.05)
+    patience = Patience(timeout_s=5, first_s=0.02, longest_s=0.1, idle_s=0.05)
 
     async def main() -> float:
         async with running(folder, hanging, well, patience=patience) as one:
@@ -255,7 +255,7 @@ def test_one_that_hangs_holds_up_neither_the_supervisor_nor_the_others(
             await one.until_delivered()
             return took
 
-    assert asyncio.run(main()) < 0.5
+    assert asyncio.run(main()) < 3
     assert len(well.told()) == 2
     assert len(set(hanging.told())) == 2
 

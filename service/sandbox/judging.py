@@ -17,7 +17,7 @@ from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
 from service.sandbox.limits import WALL_TIMES
-from service.sandbox.plan import statements_of
+from service.sandbox.plan import statements_of, timings_of
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.waiting import Wanted
 
@@ -100,8 +100,11 @@ class _Visit:
         self._taken = 0
         self._at = 0
         self._since, self._since_cpu_s = time.monotonic(), 0.0
-        grace_of = statements_of(group.metrics)
-        self._limits_s = (group.gold_timeout_s * grace_of, group.timeout_s * grace_of)
+        statements, timings = statements_of(group.metrics), timings_of(group.metrics)
+        self._limits_s = (
+            group.gold_timeout_s * statements,
+            group.timeout_s * statements + group.gold_timeout_s * timings,
+        )
 
     async def make(self, lease: Lease) -> None:
         """Ask and take down every answer; raises WorkerLate, WorkerDied."""

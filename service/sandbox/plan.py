@@ -49,5 +49,9 @@ def _run(comparisons: list[tuple[str, Comparison]]) -> Run:
 
 def statements_of(metrics: Sequence[str]) -> int:
     """How many time limits one prediction may use up."""
-    runs = plan(tuple(metrics))
-    return len(runs) + sum(run.timed is not None for run in runs)
+    return len(plan(tuple(metrics))) + timings_of(metrics)
+
+
+def timings_of(metrics: Sequence[str]) -> int:
+    """How many times a gold may run to its own limit while a prediction is judged."""
+    return sum(run.timed is not None for run in plan(tuple(metrics)))
