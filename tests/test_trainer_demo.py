@@ -138,6 +138,8 @@ def test_the_control_takes_as_many_supervised_steps_from_the_end_of_the_warm_up(
     assert own.hyperparameters.offline.max_steps == STEPS["grpo"] - STEPS["offline"]
     assert (own.seed, own.train_data, own.dev_data) == (3, spec.train_data, spec.dev_data)
     assert own.hyperparameters.data == spec.hyperparameters.data
+    taken = {path.parent.name: path.read_text() for path in control.path.rglob("questions.jsonl")}
+    assert taken == {"base": "base", "parent": "offline_step_60"}
 
 
 def test_a_demo_without_control_compares_with_none(

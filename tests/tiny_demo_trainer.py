@@ -43,6 +43,9 @@ def evaluate(run: RunDir) -> None:
     stages.mkdir(exist_ok=True)
     for stage, steps in STEPS.items():
         (stages / f"{stage}.json").write_text(json.dumps({"stage": stage, "steps": steps}))
+    for name in () if request.parent_adapter_path else ("base", "offline_step_60", "grpo_step_100"):
+        (stages / "evaluate" / name).mkdir(parents=True)
+        (stages / "evaluate" / name / "questions.jsonl").write_text(name)
     numbers = {"metric": "bird_ex", "points": _points(right, judged)}
     (stages / "evaluate.json").write_text(json.dumps({"stage": "evaluate", "numbers": numbers}))
     (run.path / "report.html").write_text("<html>")

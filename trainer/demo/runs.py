@@ -1,6 +1,7 @@
 """One run for each seed: made once, gone on with where it was stopped."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,9 +58,16 @@ def control_run(run: RunDir) -> RunDir:
         "spec": control_spec(request.spec, tuned - warm),
         "parent_adapter_path": run.checkpoints_path / f"step_{warm}",
     }
-    return _made(
+    control = _made(
         RunDir(run.path.with_name(f"{run.path.name}_control")), request.model_copy(update=update)
     )
+    measured, own = (one.path / "stages" / "evaluate" for one in (run, control))
+    if not own.exists():
+        # Both begin with the same two models; an evaluation of anything else would be refused.
+        for there, here in (("base", "base"), (f"offline_step_{warm}", "parent")):
+            if (measured / there).exists():
+                shutil.copytree(measured / there, own / here)
+    return control
 
 
 def _made(run: RunDir, request: RunRequest) -> RunDir:
