@@ -107,7 +107,7 @@ model: setup ## fetch and convert the model of VERISQL_MODEL without serving it
 eval: setup ## accuracy on the demo questions (needs `make serve` in another terminal)
 	@$(BIN)/verisql eval
 
-rlvr-demo: setup ## train the 135M model by the recipe (hours a seed; DATA=folder SEEDS="0 1 2")
+rlvr-demo: setup ## train the 135M model by the recipe (an hour or two a seed; DATA=folder SEEDS="0 1 2")
 	@exec $(BIN)/python -m trainer.demo --seeds "$(SEEDS)" $(if $(DATA),--data "$(DATA)")
 
 bench: setup ## what the figures come from: start, throughput, attacks, soak, /generate (an hour)

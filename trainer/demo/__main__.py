@@ -113,7 +113,7 @@ def _show(
     runs: dict[int, RunDir], controls: dict[int, RunDir], split: Split, console: Console
 ) -> None:
     points = [p for seed, run in runs.items() for p in read_points(run, controls.get(seed), seed)]
-    Console(width=max(console.width, 130)).print(table(points, split.said))
+    Console(width=max(console.width, 150)).print(table(points, split.said))
     for run in [*runs.values(), *controls.values()]:
         report = run.path / "report.html"
         console.print(f"report: {report if report.exists() else run.path}", markup=False)
