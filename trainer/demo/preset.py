@@ -26,7 +26,7 @@ _JOB: dict[str, Any] = {
             "learning_rate": 5e-4,
             "questions_per_step": 8,
             "epochs": 40,
-            "max_steps": 125,  # the 1,000 questions once
+            "max_steps": 125,  # 1,000 passes over 700 questions: what is left of the sample
         },
         "learning_rate": 5e-5,
         "temperature": 0.7,  # With 1 it is so rarely right that few groups have a signal.
