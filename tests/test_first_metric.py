@@ -78,7 +78,7 @@ def test_a_faster_answer_earns_more_and_a_slower_one_less(
     arena: Arena, gold: str, prediction: str, value: float
 ) -> None:
     gold, prediction = (f"SELECT id FROM customer WHERE {c}" for c in (gold, prediction))
-    report = arena.verify(gold, prediction, metrics=("bird_r_ves",), timeout_s=1.0)
+    report = arena.verify(gold, prediction, metrics=("bird_r_ves",), timeout_s=3.0)
     verdict = report.verdicts[0]
     assert (verdict.status, verdict.metrics) == ("match", {"bird_r_ves": value})
 
