@@ -8,6 +8,7 @@ import pytest
 
 from service.demo import questions_path
 from service.errors import InvalidRequest
+from service.jobs.resources import WAITING_THREADS
 from service.jobs.rundir import RunDir
 from tests.tiny_demo_trainer import CONTROL, RIGHT, STEPS
 from trainer.demo.__main__ import main
@@ -157,6 +158,18 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert _demo(tmp_path, "die") == 0
     assert _demo(tmp_path, "succeed", "--seeds", "0,1") == 0
     assert (_starts(tmp_path, 0), _starts(tmp_path, 1)) == (1, 1)
+
+
+def test_the_trainers_threads_wait_as_those_of_the_service_or_as_the_user_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert _demo(tmp_path, "succeed", "--no-control", "--seeds", "0") == 0
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert _demo(tmp_path, "succeed", "--no-control", "--seeds", "1") == 0
+    out = tmp_path / "out"
+    said = [(out / f"seed_{seed}" / "starts").read_text().strip() for seed in (0, 1)]
+    assert said == [WAITING_THREADS["GOMP_SPINCOUNT"], "7"]
 
 
 def test_a_stopped_demo_goes_on_with_the_same_command(

@@ -147,24 +147,19 @@ def test_consensus_needs_no_gold_that_is_right(bandit: Path, tmp_path: Path) -> 
     assert status.error.code == "no_training_rows"
 
 
-def test_where_nothing_is_right_the_gold_is_a_start(bandit: Path, tmp_path: Path) -> None:
-    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 1}}
-    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
+@pytest.mark.parametrize(("samples", "rate"), [(1, 0.0), (0, None)], ids=["drawn", "golds alone"])
+def test_where_nothing_is_right_the_gold_is_a_start(
+    bandit: Path, tmp_path: Path, samples: int, rate: float | None
+) -> None:
+    offline = SETTINGS["offline"] | {"train_on_gold": True, "samples": samples}
+    run = make_run(tmp_path, bandit, recipe=["offline"], **SETTINGS | {"offline": offline})
     assert train(with_gold(run, NEVER)).state == "succeeded"
     told = json.loads((run.path / "stages" / "offline.json").read_bytes())["numbers"]
-    assert (told["mean_reward"], told["trained_completions"]) == (0.0, len(EASY))
+    assert (told["mean_reward"], told["trained_completions"]) == (rate, len(EASY))
+    assert told["candidates"] == samples * len(EASY)
+    assert (run.path / "stages" / "offline" / CANDIDATES).exists() == bool(samples)
     assert learned(run)
-
-
-def test_golds_alone_teach_without_candidates(bandit: Path, tmp_path: Path) -> None:
-    chosen = SETTINGS | {"offline": SETTINGS["offline"] | {"train_on_gold": True, "samples": 0}}
-    run = make_run(tmp_path, bandit, recipe=["offline"], **chosen)
-    assert train(with_gold(run, NEVER)).state == "succeeded"
-    told = json.loads((run.path / "stages" / "offline.json").read_bytes())["numbers"]
-    assert (told["candidates"], told["trained_completions"]) == (0, len(EASY))
-    assert not (run.path / "stages" / "offline" / CANDIDATES).exists()
-    assert learned(run)
-    assert "no candidates" not in write_report(run).read_text()
+    assert "<h2>Offline: candidates and their scores</h2>" in write_report(run).read_text()
 
 
 def test_a_run_that_was_asked_to_stop_goes_on_as_if_nothing_had_happened(

@@ -56,7 +56,7 @@ def main() -> int:
     act, _, folder = sys.argv[1:]
     run = RunDir(Path(folder))
     with (run.path / "starts").open("a") as file:
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.environ['GOMP_SPINCOUNT']}\n")
     if act == "die":
         return 9
     if act == "fail":

@@ -1,6 +1,7 @@
 """One run for each seed: made once, gone on with where it was stopped."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from service.errors import InvalidRequest
+from service.jobs.resources import WAITING_THREADS
 from service.jobs.rundir import RunDir, RunError, RunStatus
 from service.jobs.spec import RunRequest
 from trainer.demo.data import Split, digest, write_questions
@@ -98,7 +100,11 @@ def finish(run: RunDir, command: Sequence[str] = TRAINER) -> RunStatus:
     status = run.status()
     if status and status.state == "succeeded":
         return status
-    child = subprocess.Popen([*command, "--run-dir", str(run.path)], start_new_session=True)
+    child = subprocess.Popen(
+        [*command, "--run-dir", str(run.path)],
+        start_new_session=True,
+        env=WAITING_THREADS | os.environ,
+    )
     with _handing_on(child):
         code = child.wait()
     status = run.status() or RunStatus()
