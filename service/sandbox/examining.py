@@ -7,6 +7,7 @@ from typing import Any
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
+from service.sandbox.limits import STARVED
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.result import QueryStatus
 from service.sandbox.waiting import Wanted
@@ -55,7 +56,9 @@ async def examine(executor: Executor, database: Path, sql: str, timeout_s: float
             try:
                 await _collect(lease, task, timeout_s, seen)
                 return _examined(seen)
-            except WorkerLate:
+            except WorkerLate as late:
+                if late.starved:
+                    return _cut_short(seen, "infra_error", STARVED, 0.0)
                 message = f"stopped after {timeout_s:g} s"
                 return _cut_short(seen, "timeout", message, timeout_s * 1000)
             except WorkerDied as death:
@@ -69,7 +72,7 @@ async def _collect(lease: Lease, task: Frame, timeout_s: float, seen: dict[str, 
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        frame = await lease.receive(timeout_s, lambda: timeout_s)
+        frame = await lease.receive_in_time(lambda: timeout_s, lambda: timeout_s, first_s=timeout_s)
         for answer in frame["answers"]:
             # A file that cannot be opened is told in a frame without a name.
             seen |= answer if answer.keys() & {"run", "checks"} else {"run": answer}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from service.sandbox.limits import Limits
-from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure, failure_of
+from service.sandbox.sqlite import ENGINE_ERRORS, Connection, Failure
 from service.sandbox.ties import limit_cuts_ties
 from service.text2sql.compare.rows import GoldRows
 
@@ -93,7 +93,7 @@ def _rows(connection: Connection, sql: str, timeout_s: float, limits: Limits) ->
             raise Failure("no_sql", "the gold is empty")
         return GoldRows(sql, len(cursor.description), rows, size)
     except ENGINE_ERRORS as error:
-        raise failure_of(error) from None
+        raise connection.failure(error) from None
     finally:
         connection.done()
 

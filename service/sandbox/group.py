@@ -6,7 +6,6 @@ decides ends the statement.
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -80,23 +79,26 @@ class GroupJudge:
         start = time.perf_counter()
         try:
             first, cached = self._usable(self._runs[0], sql)
+            others = [self._usable_or_none(run, sql) for run in self._runs[1:]]
         except Failure as failure:
             return failed(failure) | {"elapsed_ms": since(start)}
-        self._golds[0].append(first)
-        self._largest = max(self._largest, len(first.rows.rows))
+        for golds, gold in zip(self._golds, [first, *others], strict=True):
+            if gold:
+                golds.append(gold)
+                self._largest = max(self._largest, len(gold.rows.rows))
         if self._untimed and not first.volatile:
             self._by_text[self._text_of(sql)] = answer_of_gold(first, self._task.metrics)
-        self._for_other_runs(sql)
         answer = {"status": "ok", "rows": len(first.rows.rows), "columns": first.rows.columns}
         return answer | {"cached": cached, "elapsed_ms": since(start)}
 
-    def _for_other_runs(self, sql: str) -> None:
-        for golds, run in zip(self._golds[1:], self._runs[1:], strict=True):
-            try:
-                golds.append(self._usable(run, sql)[0])
-            except Failure:  # the metrics of that run stay 0
-                continue
-            self._largest = max(self._largest, len(golds[-1].rows.rows))
+    def _usable_or_none(self, run: Run, sql: str) -> Gold | None:
+        """The gold for a later run, whose metrics stay 0 without one; raises a Failure of ours."""
+        try:
+            return self._usable(run, sql)[0]
+        except Failure as failure:
+            if failure.status == "infra_error":
+                raise
+            return None
 
     def _usable(self, run: Run, sql: str) -> tuple[Gold, bool]:
         """The gold as that run needs it, and whether it was kept; raises Failure."""
@@ -166,10 +168,13 @@ class GroupJudge:
         metrics = dict.fromkeys(self._task.metrics, 0.0)
         answer = self._first_run(sql, metrics)
         for run, golds in zip(self._runs[1:], self._golds[1:], strict=True):
-            with suppress(Failure):  # its metrics stay 0
+            try:
                 if golds:
                     connection = self._connection("prediction", run.lenient_text)
                     metrics.update(self._run(connection, run, golds, sql).values)
+            except Failure as failure:
+                if failure.status == "infra_error":  # what is not known is not 0
+                    return failed(failure)
         answer["metrics"] = metrics
         return answer
 
@@ -231,7 +236,7 @@ class GroupJudge:
         except ComparisonTooHard as error:
             raise Failure("too_large", str(error)) from None
         except ENGINE_ERRORS as error:
-            raise failure_of(error) from None
+            raise connection.failure(error) from None
 
     def _connection(self, role: str, lenient_text: bool) -> Connection:
         task = self._task

@@ -2,8 +2,9 @@
 
 Answers come in batches, and the worker says in shared memory which item it is at, so when it is
 late or dead the item at fault is known; what it had answered but not sent yet is run again. A late
-one is a timeout. A deadly one is tried once more, since the cause may have come from outside; then
-it is `exec_error` if it crashed the engine, `infra_error` if somebody killed the worker.
+one is a timeout, or `infra_error` if others kept it from the processor. A deadly one is tried once
+more, since the cause may have come from outside; then it is `exec_error` if it crashed the engine,
+`infra_error` if somebody killed the worker.
 """
 
 import time
@@ -16,7 +17,7 @@ from service.errors import Unavailable
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
-from service.sandbox.limits import WALL_TIMES
+from service.sandbox.limits import STARVED
 from service.sandbox.plan import statements_of, timings_of
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.waiting import Wanted
@@ -60,8 +61,9 @@ async def judge(executor: Executor, database: Path, group: Group) -> Judged:
             visit = _Visit(group, judged, end)
             try:
                 await visit.make(lease)
-            except WorkerLate:
-                visit.blame(_OVERDUE if time.monotonic() >= end else _LATE)
+            except WorkerLate as late:
+                starved = _STARVED if late.starved else _LATE
+                visit.blame(_OVERDUE if time.monotonic() >= end else starved)
             except WorkerDied as death:
                 deaths[visit.running] += 1
                 if deaths[visit.running] >= _TRIES:
@@ -81,6 +83,7 @@ async def _renewed(lease: Lease) -> bool:
 
 
 _LATE = {"status": "timeout", "message": "stopped at the deadline, its worker killed"}
+_STARVED = {"status": "infra_error", "message": STARVED}
 _DEADLY = {"status": "exec_error", "message": "the statement crashed its worker process twice"}
 _KILLED = {"status": "infra_error", "message": "its worker process was killed from outside, twice"}
 _OVERDUE = {"status": "infra_error", "message": "not judged: the time for the whole group is over"}
@@ -99,7 +102,7 @@ class _Visit:
         self._golds = len(golds)
         self._taken = 0
         self._at = 0
-        self._since, self._since_cpu_s = time.monotonic(), 0.0
+        self._since = time.monotonic()
         statements, timings = statements_of(group.metrics), timings_of(group.metrics)
         self._limits_s = (
             group.gold_timeout_s * statements,
@@ -127,7 +130,7 @@ class _Visit:
                 # Answers that keep coming are no reason to go on: the caller does not wait longer.
                 self._at = max(self._taken, lease.place)
                 raise WorkerLate
-            self._since, self._since_cpu_s = time.monotonic(), lease.worker.cpu_s
+            self._since = time.monotonic()
             frame = await self._next(lease)
             self._take(frame["answers"])
 
@@ -160,29 +163,20 @@ class _Visit:
 
     async def _next(self, lease: Lease) -> Frame:
         """The next frame; raises WorkerLate once the item that runs is over its time."""
-        wait_s = min(self._limits_s)
-        while True:
-            try:
-                left_s = max(0.0, min(wait_s, self._end - time.monotonic()))
-                return await lease.receive(left_s, partial(self._patience_s, lease))
-            except WorkerDied:
-                self._at = max(self._taken, lease.place)
-                raise
-            except WorkerLate:
-                self._at = max(self._taken, lease.place)
-                wait_s = self._left_s(lease.worker.cpu_s)
-                if wait_s <= 0 or time.monotonic() >= self._end:
-                    raise
+        try:
+            return await lease.receive_in_time(
+                partial(self._limit_s, lease),
+                partial(self._patience_s, lease),
+                first_s=min(self._limits_s),
+                end=self._end,
+            )
+        except (WorkerDied, WorkerLate):
+            self._at = max(self._taken, lease.place)
+            raise
 
-    def _left_s(self, cpu_s: float) -> float:
-        """Seconds to wait for the item that is running, by the processor time that it had.
-
-        Golds have a time of their own. The clock counts too, but less: a statement is not to fail
-        since others kept it from the processor.
-        """
-        limit_s = self._limits_s[self._at >= self._golds]
-        by_clock_s = self._since + WALL_TIMES * limit_s - time.monotonic()
-        return min(self._since_cpu_s + limit_s - cpu_s, by_clock_s)
+    def _limit_s(self, lease: Lease) -> float:
+        """That of the item that is running: golds have their own."""
+        return self._limits_s[max(self._taken, lease.place) >= self._golds]
 
     def _take(self, answers: list[Frame]) -> None:
         for answer in answers:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from service.sandbox.allowance import Allowance
 from service.sandbox.frames import Frame
-from service.sandbox.process import WorkerProcess
+from service.sandbox.process import WorkerLate, WorkerProcess
 from service.sandbox.waiting import Wanted
 
 _LOOK_S = 0.01
@@ -72,6 +73,32 @@ class Lease:
         frame = await self.worker.receive(max(0.0, until - time.monotonic()) + self._grace_s)
         self.clean = "end" in frame
         return frame
+
+    async def receive_in_time(
+        self,
+        limit_s: Callable[[], float],
+        patience_s: Callable[[], float],
+        *,
+        first_s: float,
+        end: float = float("inf"),
+    ) -> Frame:
+        """As `receive`, while the running item has not had `limit_s()` seconds of the processor.
+
+        At most `by_clock_s` of it by the clock, and until `end` by the monotonic one; `first_s` is
+        the least that `limit_s` may give. One that is kept from the processor gets back the
+        priority that it lost. Raises WorkerLate, which says if it starved all the same; WorkerDied.
+        """
+        allowance, wait_s = Allowance(limit_s, self.worker.cpu_s), first_s
+        while True:
+            try:
+                return await self.receive(max(0.0, min(wait_s, end - time.monotonic())), patience_s)
+            except WorkerLate:
+                cpu_s = self.worker.cpu_s
+                wait_s = allowance.left_s(cpu_s)
+                if wait_s <= 0 or time.monotonic() >= end:
+                    raise WorkerLate(starved=not allowance.had(cpu_s)) from None
+                if allowance.starves(cpu_s):
+                    self.worker.restore_priority()
 
     def _judge_patience(self, used_s: float, patience_s: float) -> None:
         if used_s > patience_s and not self.overdue:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-WALL_TIMES = 3.0
-"""A statement ends once it had its time limit on the processor, or this many times as long by the
-clock: what others run beside it is not held against it."""
+_WALL_TIMES, _WALL_MORE_S = 3.0, 2.0
+STARVED = "ended by the clock: it was kept from the processor for most of its time"
+"""Message of a failure of ours: nobody can say whether the statement is slow."""
 OUT_OF_MEMORY_EXIT = 77
 """Exit code of a worker that ran out of memory where no statement could be told so."""
 
@@ -32,3 +32,12 @@ class Limits:
     """Address space of a worker process (RLIMIT_AS)."""
     kill_grace_s: float = 0.3
     """Seconds beyond the deadline before the parent kills the worker."""
+
+
+def by_clock_s(limit_s: float) -> float:
+    """How long a statement may take by the clock: three times its limit, or two seconds more.
+
+    Once it had its limit on the processor it ends, which is a timeout. By the clock it ends too,
+    which is none: what others run beside it is not held against it.
+    """
+    return max(_WALL_TIMES * limit_s, limit_s + _WALL_MORE_S)

@@ -52,7 +52,14 @@ class WorkerDied(Exception):
 
 
 class WorkerLate(Exception):
-    """The process did not answer in time; it must be killed."""
+    """The process did not answer in time; it must be killed.
+
+    `starved` says that its statement did not have that time on the processor.
+    """
+
+    def __init__(self, *, starved: bool = False) -> None:
+        super().__init__("starved" if starved else "late")
+        self.starved = starved
 
 
 class WorkerProcess:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from service.sandbox.limits import WALL_TIMES, Limits
+from service.sandbox.limits import STARVED, Limits, by_clock_s
 from service.sandbox.result import QueryStatus
 
 _PRAGMAS_OF_A_NAME = frozenset(
@@ -43,7 +43,7 @@ _LARGE_FILE = 16 * 2**20
 _MAPPED = 4 * 2**30  # of one file at most; the rest is read
 
 ENGINE_ERRORS = (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError)
-"""What executing and fetching may raise; failure_of turns it into a Failure."""
+"""What executing and fetching may raise; Connection.failure turns it into a Failure."""
 
 Reads = set[tuple[str, str]]
 
@@ -75,6 +75,7 @@ class Connection:
         self.cached_bytes = min(file_bytes, _CACHE)
         self.mapped_bytes = mapped_bytes(file_bytes)
         self._deadline = self._wall_deadline = float("inf")
+        self._starved = False
         self._functions: set[str] = set()
         self.reads: Reads = set()
         """(table, column) pairs that the last statement reads, as the engine resolved them."""
@@ -101,7 +102,8 @@ class Connection:
         `done` must be called when the cursor is no longer needed.
         """
         self._deadline = time.thread_time() + timeout_s
-        self._wall_deadline = time.monotonic() + WALL_TIMES * timeout_s
+        self._wall_deadline = time.monotonic() + by_clock_s(timeout_s)
+        self._starved = False
         self.reads.clear()
         self._functions.clear()
         return self._db.execute(sql)
@@ -117,7 +119,7 @@ class Connection:
         try:
             yield (cursor := self.execute(sql, timeout_s))
         except ENGINE_ERRORS as error:
-            raise failure_of(error) from None
+            raise self.failure(error) from None
         finally:
             if cursor is not None:
                 cursor.close()
@@ -129,8 +131,18 @@ class Connection:
             return False
         return not self._functions.isdisjoint(_VOLATILE_FUNCTIONS) or bool(_NOW.search(sql))
 
+    def failure(self, error: Exception) -> Failure:
+        """What an error of the last statement means; ours where it ended by the clock alone."""
+        failure = failure_of(error)
+        if failure.status == "timeout" and self._starved:
+            return Failure("infra_error", STARVED)
+        return failure
+
     def _expired(self) -> bool:
-        return time.thread_time() > self._deadline or time.monotonic() > self._wall_deadline
+        if time.thread_time() > self._deadline:
+            return True
+        self._starved = time.monotonic() > self._wall_deadline
+        return self._starved
 
     def _authorize(
         self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None
