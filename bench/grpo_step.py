@@ -222,15 +222,19 @@ def rewards(group_size: int, completions: Sequence[str]) -> Iterator[float]:
         yield float(zlib.crc32(text.encode()) % 2 if between else place > 0)
 
 
-def _prompts(tokenizer: Any, size: Size) -> list[str]:
-    """Texts of schemas, each cut to the wanted number of tokens."""
+def distinct_prompts(tokenizer: Any, size: Size, number: int = 0) -> list[list[int]]:
+    """Token ids of schemas, each cut to the wanted number; others for every other `number`."""
     found = []
-    for number in range(size.prompts):
+    for place in range(number * size.prompts, (number + 1) * size.prompts):
         schema = "".join(
-            _SCHEMA.format(n=number * 100 + n) for n in range(1 + size.prompt_tokens // 20)
+            _SCHEMA.format(n=place * 100 + n) for n in range(1 + size.prompt_tokens // 20)
         )
-        found.append(tokenizer.decode(tokenizer(schema)["input_ids"][: size.prompt_tokens]))
+        found.append(tokenizer(schema)["input_ids"][: size.prompt_tokens])
     return found
+
+
+def _prompts(tokenizer: Any, size: Size) -> list[str]:
+    return [tokenizer.decode(ids) for ids in distinct_prompts(tokenizer, size)]
 
 
 def _line(clock: Clock) -> str:

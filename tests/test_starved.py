@@ -113,8 +113,12 @@ class _NapsWhereLenient(Connections):
 
 @pytest.mark.parametrize(
     ("gold", "prediction", "statuses"),
-    [("SELECT 1", NAPS, ["ok", "infra_error"]), (NAPS, "SELECT 1", ["infra_error"])],
-    ids=["prediction", "gold"],
+    [
+        ("SELECT 1", NAPS, ["ok", "infra_error"]),
+        (NAPS, "SELECT 1", ["infra_error"]),
+        ("SELECT 1", f"{NAPS}; SELECT 1", ["ok", "forbidden"]),
+    ],
+    ids=["prediction", "gold", "known already"],
 )
 def test_a_later_metric_that_had_no_time_is_not_0(
     shop: Path, gold: str, prediction: str, statuses: list[str]
@@ -135,50 +139,91 @@ def test_a_later_metric_that_had_no_time_is_not_0(
 
 
 class _Pool:
-    """Who lends: here nobody waits."""
+    """Who lends: nobody waits, and so many may be spared."""
 
-    lower_after_s = 0.0
+    lower_after_s, lowest = 0.0, 19
+
+    def __init__(self, spares: int) -> None:
+        self._spares = spares
 
     def overdue(self, lease: Lease) -> None:
         """Nobody waits."""
 
+    def may_spare(self) -> bool:
+        self._spares -= 1
+        return self._spares >= 0
 
-class _Starving:
-    """A worker that gets `share` of the processor and never answers."""
 
-    def __init__(self, share: float) -> None:
-        self.restored = 0
-        self._share, self._since = share, time.monotonic()
+class _Worker:
+    """A worker that gets `share` of the processor and answers after `answers_s` of the clock."""
+
+    place, stopped = 0, False
+
+    def __init__(self, share: float, answers_s: float = float("inf")) -> None:
+        self.changes: list[str] = []
+        self._share, self._since, self._answers_s = share, time.monotonic(), answers_s
 
     @property
     def cpu_s(self) -> float:
         return self._share * (time.monotonic() - self._since)
 
-    async def receive(self, timeout_s: float) -> None:
-        await asyncio.sleep(timeout_s)
-        raise WorkerLate
+    async def receive(self, timeout_s: float) -> dict[str, Any]:
+        if (frame := await self.receive_within(timeout_s)) is None:
+            raise WorkerLate
+        return frame
 
-    async def receive_within(self, timeout_s: float) -> None:
+    async def receive_within(self, timeout_s: float) -> dict[str, Any] | None:
         await asyncio.sleep(timeout_s)
+        if time.monotonic() - self._since < self._answers_s:
+            return None
+        self._since = time.monotonic()
+        return {"answers": [{}]}
 
     def learn(self, keys: object) -> None:
         """It knows nothing."""
 
-    def lower_priority(self) -> None:
-        """It has none."""
+    def lower_priority(self, nice: int) -> None:
+        self.changes.append("lowered")
 
-    def restore_priority(self) -> None:
-        self.restored += 1
+    def restore_priority(self) -> bool:
+        self.changes.append("restored")
+        return True
 
 
-@pytest.mark.parametrize(("share", "starved"), [(0.01, True), (0.8, False)])
-def test_who_is_kept_from_the_processor_gets_its_priority_back(share: float, starved: bool) -> None:
-    async def use(worker: _Starving) -> WorkerLate:
-        lease = Lease(worker, _Pool(), Wanted("shop"), "1", grace_s=0.0)
-        with pytest.raises(WorkerLate) as late:
-            await lease.receive_in_time(lambda: 0.1, lambda: 0.01, first_s=0.1)
-        return late.value
+def _leased(worker: _Worker, pool: _Pool) -> Callable[[], Awaitable[Any]]:
+    lease = Lease(worker, pool, Wanted("shop"), "1", grace_s=0.0)
+    return lambda: lease.receive(lambda: 0.1, lambda: 0.001)
 
-    worker = _Starving(share)
-    assert asyncio.run(use(worker)).starved is starved
-    assert bool(worker.restored) is starved
+
+@pytest.mark.parametrize(
+    ("share", "spares", "changes", "starved"),
+    [
+        (0.03, 1, ["lowered", "restored"], True),
+        (0.03, 0, ["lowered"], True),
+        (0.8, 1, ["lowered"], False),
+    ],
+)
+def test_who_is_kept_from_the_processor_gets_its_priority_back(
+    share: float, spares: int, changes: list[str], starved: bool
+) -> None:
+    worker = _Worker(share)
+
+    async def use() -> None:
+        await _leased(worker, _Pool(spares))()
+
+    with pytest.raises(WorkerLate) as late:
+        asyncio.run(use())
+    assert late.value.starved is starved
+    assert worker.changes == changes
+
+
+def test_the_next_statement_is_lowered_again() -> None:
+    worker = _Worker(0.03, answers_s=0.9)
+
+    async def use() -> None:
+        receive = _leased(worker, _Pool(2))
+        await receive()
+        await receive()
+
+    asyncio.run(use())
+    assert worker.changes == ["lowered", "restored"] * 2

@@ -41,6 +41,13 @@ class Gold:
     """Equal for equal bags of rows; empty where it is not known."""
     determinate: bool | None = None
 
+    @property
+    def lasts(self) -> bool:
+        """False where another look may tell more: a failure of ours, checks without an end."""
+        if self.fault is None:
+            return self.determinate is not None
+        return self.fault != "infra_error"
+
 
 def sound_questions(
     questions: Sequence[Question],
@@ -96,7 +103,7 @@ def _look(questions: Sequence[Question], verifier: VerifierThread, kept: Path | 
     keys = [_key(question, verifier) for question in questions]
     new = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
     found = dict(zip(new, _run(list(new.values()), verifier), strict=True))
-    lasting = {key: gold for key, gold in found.items() if gold.fault != "infra_error"}
+    lasting = {key: gold for key, gold in found.items() if gold.lasts}
     if kept and lasting and is_main():
         _write(kept, known | lasting)
     every = known | found
@@ -106,31 +113,35 @@ def _look(questions: Sequence[Question], verifier: VerifierThread, kept: Path | 
 def _run(questions: Sequence[Question], verifier: VerifierThread) -> Iterator[Gold]:
     tasks = [VerifyTask(q.db_id, (q.gold_sql,), (q.gold_sql,)) for q in questions]
     slow_ms = verifier.executor.limits.query_timeout_s * 1000
-    first = [_judged(report, slow_ms) for report in verifier.verify(tasks)]
+    first = [_judged(report) for report in verifier.verify(tasks)]
     sound = [q for q, gold in zip(questions, first, strict=True) if not gold.fault]
     examined = iter(verifier.run_each(partial(_examine, verifier), sound))
-    return (gold if gold.fault else _looked_at(next(examined)) for gold in first)
+    return (gold if gold.fault else _looked_at(next(examined), slow_ms) for gold in first)
 
 
-def _judged(report: VerifyReport, slow_ms: float) -> Gold:
+def _judged(report: VerifyReport) -> Gold:
     """As the verifier itself sees it: a gold must match itself."""
     gold, itself = report.gold, report.verdicts[0].status
     if gold.status != "ok":
         return Gold(gold.status)
     if not gold.rows:
         return Gold("gold_empty")
-    if itself == "timeout" or gold.elapsed_ms > slow_ms:
+    if itself == "timeout":
         return Gold("gold_slow")
+    if itself == "infra_error":
+        return Gold("infra_error")
     return Gold(None if itself == "match" else "gold_unstable")
 
 
-def _looked_at(seen: Examined) -> Gold:
-    return Gold(_fault(seen), seen.rows, seen.columns, seen.digest, seen.determinate)
+def _looked_at(seen: Examined, slow_ms: float) -> Gold:
+    return Gold(_fault(seen, slow_ms), seen.rows, seen.columns, seen.digest, seen.determinate)
 
 
-def _fault(seen: Examined) -> str | None:
+def _fault(seen: Examined, slow_ms: float) -> str | None:
     if seen.status != "ok":
         return _BY_STATUS.get(seen.status, "gold_error")
+    if seen.elapsed_ms > slow_ms:
+        return "gold_slow"
     if seen.determinate is False:
         return "gold_unstable"
     if not seen.tables:

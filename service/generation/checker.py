@@ -8,6 +8,7 @@ from service.errors import NoFreeWorker
 from service.generation.draft import Checked, Draft, with_checks
 from service.generation.together import together
 from service.sandbox.executor import Executor
+from service.sandbox.result import Described, QueryResult
 from service.text2sql.databases import Database
 
 Depth = Literal["compile", "run", "compare"]
@@ -58,7 +59,7 @@ class Checker:
     async def _compile(self, sql: str) -> Checked:
         found = await self.executor.describe(self.database.path, sql)
         if found.status != "ok":
-            return Checked(found.message or found.status)
+            return _fault(found)
         return Checked(None, tuple(found.tables), tuple(found.columns))
 
     async def _run(self, sql: str) -> Checked:
@@ -70,7 +71,7 @@ class Checker:
             digest=self.depth == "compare",
         )
         if ran.status != "ok":
-            return Checked(ran.message or ran.status)
+            return _fault(ran)
         return Checked(
             tables=tuple(ran.tables),
             columns=tuple(ran.reads),
@@ -80,3 +81,8 @@ class Checker:
             truncated=ran.truncated,
             elapsed_ms=ran.elapsed_ms,
         )
+
+
+def _fault(found: Described | QueryResult) -> Checked:
+    """Why it did not run; a failure of ours says nothing about the query."""
+    return Checked(found.message or found.status, unseen=found.status == "infra_error")

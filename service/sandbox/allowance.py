@@ -5,34 +5,44 @@ since others kept it from the processor (or a disk did), is nobody's fault: it s
 """
 
 import time
-from collections.abc import Callable
 
 from service.sandbox.limits import by_clock_s
 
+_SOON_S, _SOON_SHARE = 0.25, 0.1
+
 
 class Allowance:
-    """Starts now, for a worker that has used `cpu_s` seconds so far.
+    """Starts now, for a worker that has used `cpu_s` seconds of the processor so far.
 
-    `limit_s` gives the limit of the item that is running, seconds; it is asked for again and again,
-    since one wait may see several items.
+    The limit of what is running is given anew each time: one wait may see several items.
     """
 
-    def __init__(self, limit_s: Callable[[], float], cpu_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, cpu_s: float) -> None:
         self._since = time.monotonic()
         self._since_cpu_s = cpu_s
 
-    def left_s(self, cpu_s: float) -> float:
-        """Seconds to wait before it is worth looking again; none are left at 0 and below."""
-        limit_s = self._limit_s()
-        on_the_clock_s = self._since + by_clock_s(limit_s) - time.monotonic()
-        return min(self._since_cpu_s + limit_s - cpu_s, on_the_clock_s)
+    def used_s(self, cpu_s: float) -> float:
+        """What it had of the processor, seconds."""
+        return cpu_s - self._since_cpu_s
 
-    def had(self, cpu_s: float) -> bool:
-        """The item had its whole limit on the processor."""
-        return cpu_s - self._since_cpu_s >= self._limit_s()
+    def had(self, limit_s: float, cpu_s: float) -> bool:
+        """It had its whole limit on the processor."""
+        return self.used_s(cpu_s) >= limit_s
 
-    def starves(self, cpu_s: float) -> bool:
+    def over(self, limit_s: float, cpu_s: float) -> bool:
+        """Its time has ended, on the processor or by the clock."""
+        return self.had(limit_s, cpu_s) or self._elapsed_s >= by_clock_s(limit_s)
+
+    def late(self, limit_s: float) -> bool:
+        """By the clock it takes longer than its limit."""
+        return self._elapsed_s > limit_s
+
+    def starves(self, limit_s: float, cpu_s: float) -> bool:
         """At the pace so far it will not have had its limit when its time by the clock is over."""
-        limit_s, elapsed_s = self._limit_s(), time.monotonic() - self._since
-        return (cpu_s - self._since_cpu_s) * by_clock_s(limit_s) < elapsed_s * limit_s
+        if self._elapsed_s < max(_SOON_S, _SOON_SHARE * limit_s):
+            return False  # too soon to tell
+        return self.used_s(cpu_s) * by_clock_s(limit_s) < self._elapsed_s * limit_s
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._since

@@ -53,20 +53,20 @@ def _checks(
         return _not("random", f"calls {min(chance)}()")
     if clock := reads_clock(sql, functions):
         return _not("clock", f"reads the clock: {clock}")
-    end = time.monotonic() + task["timeout_s"]
+    end = time.thread_time() + task["timeout_s"]  # The limits of statements are such time.
     try:
-        again = _rows(connection, sql, end - time.monotonic(), limits)
+        again = _rows(connection, sql, end - time.thread_time(), limits)
         if again.digest != rows.digest:
             return _not("repeat", difference(rows, again, "run twice"))
         with closing(_open(task["path"], limits, reverse=True)) as backwards:
-            other = _rows(backwards, sql, end - time.monotonic(), limits)
+            other = _rows(backwards, sql, end - time.thread_time(), limits)
             asks = backwards.asks_for_rowids()
             content = None if asks else stored_backwards(task["path"], task["version"], limits)
         if other.digest != rows.digest:
             return _not("scan_order", difference(rows, other, "tables read backwards"))
         ties = _ties(connection, task, rows.columns, end, limits)
         if ties["determinate"] and content is not None:
-            stored = _rows_of(content, task, end - time.monotonic(), limits)
+            stored = _rows_of(content, task, end - time.thread_time(), limits)
             if stored.digest != rows.digest:
                 return _not("row_order", difference(rows, stored, "rows stored backwards"))
         return ties
@@ -88,7 +88,9 @@ def _ties(connection: Connection, task: Frame, columns: int, end: float, limits:
     variants = order_variants(task["sql"], columns)
     if variants is None:
         return {"determinate": True}
-    up, down = (_rows(connection, variant, end - time.monotonic(), limits) for variant in variants)
+    up, down = (
+        _rows(connection, variant, end - time.thread_time(), limits) for variant in variants
+    )
     if up.digest != down.digest:
         return _not("ties", difference(up, down, "broken in two opposite ways at a LIMIT"))
     tied = orders_rows(task["sql"]) and up.sequence != down.sequence
@@ -104,20 +106,20 @@ def _open(path: str, limits: Limits, *, reverse: bool = False) -> NotingConnecti
 
 def _rows(connection: Connection, sql: str, timeout_s: float, limits: Limits) -> RowBag:
     """Run it to the end; raises Failure, also where the verifier could not keep the result."""
-    rows, size, hashing, start = RowBag(), 0, 0.0, time.perf_counter()
+    rows, size, hashing, start = RowBag(), 0, 0.0, time.thread_time()
     with connection.run(sql, timeout_s) as cursor:
         if cursor.description is None:
             raise Failure("no_sql", "the statement is empty")
         rows.columns = len(cursor.description)
         while batch := cursor.fetchmany(_BATCH):
-            fetched = time.perf_counter()
+            fetched = time.thread_time()
             size += rows.take(batch)
-            hashing += time.perf_counter() - fetched
+            hashing += time.thread_time() - fetched
             if rows.count > limits.max_gold_rows:
                 raise Failure("too_large", f"more than {limits.max_gold_rows} rows")
             if size > limits.max_gold_bytes:
                 raise Failure("too_large", f"more than {limits.max_gold_bytes} bytes")
-    rows.elapsed_ms = round((time.perf_counter() - start - hashing) * 1000, 3)
+    rows.elapsed_ms = round((time.thread_time() - start - hashing) * 1000, 3)
     return rows
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
-from service.sandbox.limits import STARVED
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.result import QueryStatus
 from service.sandbox.waiting import Wanted
@@ -21,6 +20,7 @@ class Examined:
 
     status: QueryStatus
     elapsed_ms: float = 0.0
+    """Of the processor where `status` is ok, so that it does not depend on what else is running."""
     message: str = ""
     refused: str = ""
     """What the engine would not do, where `status` is forbidden."""
@@ -57,10 +57,9 @@ async def examine(executor: Executor, database: Path, sql: str, timeout_s: float
                 await _collect(lease, task, timeout_s, seen)
                 return _examined(seen)
             except WorkerLate as late:
-                if late.starved:
-                    return _cut_short(seen, "infra_error", STARVED, 0.0)
-                message = f"stopped after {timeout_s:g} s"
-                return _cut_short(seen, "timeout", message, timeout_s * 1000)
+                answer = late.answer(f"stopped after {timeout_s:g} s")
+                took_ms = 0.0 if late.starved else timeout_s * 1000
+                return _cut_short(seen, answer["status"], answer["message"], took_ms)
             except WorkerDied as death:
                 fault = death.by_its_own_fault
                 await lease.renew()
@@ -72,7 +71,7 @@ async def _collect(lease: Lease, task: Frame, timeout_s: float, seen: dict[str, 
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        frame = await lease.receive_in_time(lambda: timeout_s, lambda: timeout_s, first_s=timeout_s)
+        frame = await lease.receive(lambda: timeout_s, lambda: timeout_s)
         for answer in frame["answers"]:
             # A file that cannot be opened is told in a frame without a name.
             seen |= answer if answer.keys() & {"run", "checks"} else {"run": answer}

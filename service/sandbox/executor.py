@@ -14,7 +14,7 @@ from pathlib import Path
 
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
-from service.sandbox.limits import STARVED, Limits
+from service.sandbox.limits import Limits
 from service.sandbox.pool import Pool
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.result import Described, QueryResult
@@ -118,24 +118,17 @@ class Executor:
             for _ in range(_TRIES):
                 try:
                     await lease.ask(task)
-                    answer = await _only_answer(lease, timeout_s)
+                    frame = await lease.receive(lambda: timeout_s, _patience_s)
+                    answer: Frame = frame["answers"][0]
                     answer.pop("corrupt", None)  # of interest to the verifier only
                     return answer
                 except WorkerLate as late:
-                    if late.starved:
-                        return {"status": "infra_error", "message": STARVED}
-                    return {"status": "timeout", "message": f"stopped after {timeout_s:g} s"}
+                    return late.answer(f"stopped after {timeout_s:g} s")
                 except WorkerDied as death:
                     fault = death.by_its_own_fault
                     await lease.renew()
         status = "exec_error" if fault else "infra_error"
         return {"status": status, "message": "the statement ended its worker process twice"}
-
-
-async def _only_answer(lease: Lease, timeout_s: float) -> Frame:
-    frame = await lease.receive_in_time(lambda: timeout_s, _patience_s, first_s=timeout_s)
-    answer: Frame = frame["answers"][0]
-    return answer
 
 
 def _patience_s() -> float:

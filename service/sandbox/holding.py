@@ -80,8 +80,9 @@ async def _collect(lease: Lease, holding: Holding, end: float, answers: list[Fra
     await lease.ask(task)
     frame: Frame = {}
     while "end" not in frame:
-        left_s = max(0.0, end - time.monotonic())
-        frame = await lease.receive(left_s + holding.timeout_s, lambda: _PATIENCE_S)
+        # The worker itself keeps each statement's limit.
+        last = max(end, time.monotonic()) + holding.timeout_s
+        frame = await lease.receive(lambda: float("inf"), lambda: _PATIENCE_S, end=last)
         answers += frame["answers"]
 
 

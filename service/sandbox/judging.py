@@ -17,7 +17,6 @@ from service.errors import Unavailable
 from service.sandbox.executor import Executor
 from service.sandbox.frames import Frame
 from service.sandbox.lease import Lease
-from service.sandbox.limits import STARVED
 from service.sandbox.plan import statements_of, timings_of
 from service.sandbox.process import WorkerDied, WorkerLate
 from service.sandbox.waiting import Wanted
@@ -62,8 +61,7 @@ async def judge(executor: Executor, database: Path, group: Group) -> Judged:
             try:
                 await visit.make(lease)
             except WorkerLate as late:
-                starved = _STARVED if late.starved else _LATE
-                visit.blame(_OVERDUE if time.monotonic() >= end else starved)
+                visit.blame(_OVERDUE if time.monotonic() >= end else late.answer(_LATE))
             except WorkerDied as death:
                 deaths[visit.running] += 1
                 if deaths[visit.running] >= _TRIES:
@@ -82,8 +80,7 @@ async def _renewed(lease: Lease) -> bool:
     return True
 
 
-_LATE = {"status": "timeout", "message": "stopped at the deadline, its worker killed"}
-_STARVED = {"status": "infra_error", "message": STARVED}
+_LATE = "stopped at the deadline, its worker killed"
 _DEADLY = {"status": "exec_error", "message": "the statement crashed its worker process twice"}
 _KILLED = {"status": "infra_error", "message": "its worker process was killed from outside, twice"}
 _OVERDUE = {"status": "infra_error", "message": "not judged: the time for the whole group is over"}
@@ -164,12 +161,8 @@ class _Visit:
     async def _next(self, lease: Lease) -> Frame:
         """The next frame; raises WorkerLate once the item that runs is over its time."""
         try:
-            return await lease.receive_in_time(
-                partial(self._limit_s, lease),
-                partial(self._patience_s, lease),
-                first_s=min(self._limits_s),
-                end=self._end,
-            )
+            limit_s, patience_s = partial(self._limit_s, lease), partial(self._patience_s, lease)
+            return await lease.receive(limit_s, patience_s, end=self._end)
         except (WorkerDied, WorkerLate):
             self._at = max(self._taken, lease.place)
             raise

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from service.sandbox.allowance import Allowance
 from service.sandbox.frames import Frame
-from service.sandbox.process import WorkerLate, WorkerProcess
+from service.sandbox.process import WorkerDied, WorkerLate, WorkerProcess
 from service.sandbox.waiting import Wanted
 
-_LOOK_S = 0.01
+_LOOK_S, _LATER_LOOK_S = 0.01, 0.25
 _TIMES_PATIENCE = 2.0
 
 
@@ -18,12 +18,17 @@ class Lender(Protocol):
 
     lower_after_s: float
     """Processor time after which a worker's priority may be lowered at the earliest, seconds."""
+    lowest: int
+    """The priority (nice) that it gets then."""
 
     async def replacement(self, worker: WorkerProcess) -> WorkerProcess:
         """Another worker in the place of this one, which is killed."""
 
     def overdue(self, lease: "Lease") -> None:
         """The lease's statement takes long: others may go first."""
+
+    def may_spare(self) -> bool:
+        """Whether one more lease may be spared."""
 
 
 class Lease:
@@ -39,6 +44,8 @@ class Lease:
         """It has run for longer than its patience: its slot may go to somebody else."""
         self.aside = False
         """It has given its slot to somebody else, and runs on beside the slots."""
+        self.spared = False
+        """Its statement starved: it has its priority back, and keeps it until it has answered."""
         self._lowered = False
         self._pool = pool
         self._grace_s = grace_s
@@ -56,56 +63,66 @@ class Lease:
         self.clean = False
         await self.worker.send(task | self._where)
 
-    async def receive(self, timeout_s: float, patience_s: Callable[[], float]) -> Frame:
-        """The next answers, in at most `timeout_s` and the grace; raises WorkerLate, WorkerDied.
-
-        A worker that has used the processor for longer than `patience_s()` without one may lose its
-        slot to whoever waits; twice as long, and every other process goes first. The patience
-        is asked for again and again, since it depends on the item that is running.
-        """
-        start_s, until = self.worker.cpu_s, time.monotonic() + timeout_s
-        while not self._lowered and (left_s := until - time.monotonic()) > 0:
-            frame = await self.worker.receive_within(min(left_s, _LOOK_S))
-            if frame is not None:
-                self.clean = "end" in frame
-                return frame
-            self._judge_patience(self.worker.cpu_s - start_s, patience_s())
-        frame = await self.worker.receive(max(0.0, until - time.monotonic()) + self._grace_s)
-        self.clean = "end" in frame
-        return frame
-
-    async def receive_in_time(
+    async def receive(
         self,
         limit_s: Callable[[], float],
         patience_s: Callable[[], float],
         *,
-        first_s: float,
         end: float = float("inf"),
     ) -> Frame:
-        """As `receive`, while the running item has not had `limit_s()` seconds of the processor.
+        """The next answers; raises WorkerLate, WorkerDied.
 
-        At most `by_clock_s` of it by the clock, and until `end` by the monotonic one; `first_s` is
-        the least that `limit_s` may give. One that is kept from the processor gets back the
-        priority that it lost. Raises WorkerLate, which says if it starved all the same; WorkerDied.
+        It is late once its item has had `limit_s()` seconds of the processor, or `by_clock_s` of
+        them by the clock, or at `end` by the monotonic one, and the grace has passed.
+        A worker that has used the processor for longer than `patience_s()` may lose its slot to
+        whoever waits; twice as long, and other processes go first. Both are asked for again and
+        again, since they depend on the item that is running.
         """
-        allowance, wait_s = Allowance(limit_s, self.worker.cpu_s), first_s
+        frame = await self._in_time(limit_s, patience_s, end)
+        self.clean = "end" in frame
+        self.spared = False
+        return frame
+
+    async def _in_time(
+        self, limit_s: Callable[[], float], patience_s: Callable[[], float], end: float
+    ) -> Frame:
+        place, allowance = self.place, Allowance(self.worker.cpu_s)
         while True:
-            try:
-                return await self.receive(max(0.0, min(wait_s, end - time.monotonic())), patience_s)
-            except WorkerLate:
-                cpu_s = self.worker.cpu_s
-                wait_s = allowance.left_s(cpu_s)
-                if wait_s <= 0 or time.monotonic() >= end:
-                    raise WorkerLate(starved=not allowance.had(cpu_s)) from None
-                if allowance.starves(cpu_s):
-                    self.worker.restore_priority()
+            left_s = max(0.0, end - time.monotonic())
+            look_s = _LATER_LOOK_S if self._lowered or self.spared else _LOOK_S
+            frame = await self.worker.receive_within(min(look_s, left_s))
+            if frame is not None:
+                return frame
+            cpu_s = self.worker.cpu_s
+            if self.place != place:  # The time belongs to the item that is running.
+                place, allowance = self.place, Allowance(cpu_s)
+            if allowance.over(limit_s(), cpu_s) or time.monotonic() >= end:
+                return await self._in_the_grace(starved=not allowance.had(limit_s(), cpu_s))
+            if allowance.late(limit_s()) and self.worker.stopped:
+                raise WorkerDied(None)
+            self._judge_patience(allowance.used_s(cpu_s), patience_s())
+            if allowance.starves(limit_s(), cpu_s):
+                self._spare()
+
+    async def _in_the_grace(self, *, starved: bool) -> Frame:
+        try:
+            return await self.worker.receive(self._grace_s)
+        except WorkerLate:
+            raise WorkerLate(starved=starved) from None
 
     def _judge_patience(self, used_s: float, patience_s: float) -> None:
         if used_s > patience_s and not self.overdue:
             self._pool.overdue(self)
-        if used_s > max(_TIMES_PATIENCE * patience_s, self._pool.lower_after_s):
-            self.worker.lower_priority()
+        longest_s = max(_TIMES_PATIENCE * patience_s, self._pool.lower_after_s)
+        if used_s > longest_s and not (self._lowered or self.spared):
+            self.worker.lower_priority(self._pool.lowest)
             self._lowered = True
+
+    def _spare(self) -> None:
+        """Give its priority back, so that its time on the processor can tell what it is."""
+        if not self.spared and self._pool.may_spare():
+            self.spared = True
+            self._lowered = self._lowered and not self.worker.restore_priority()
 
     async def renew(self) -> None:
         """Kill the worker and take a new one; raises Unavailable if none can be started."""
@@ -113,4 +130,4 @@ class Lease:
         self.worker = await self._pool.replacement(self.worker)
         self.worker.learn(self._wanted.keys)
         self.clean = True
-        self.overdue = self._lowered = False
+        self.overdue = self.spared = self._lowered = False

@@ -35,7 +35,8 @@ class Limits:
 
 
 def by_clock_s(limit_s: float) -> float:
-    """How long a statement may take by the clock: three times its limit, or two seconds more.
+    """How long a statement may take by the clock: the longer of three times its limit and two
+    seconds more than it.
 
     Once it had its limit on the processor it ends, which is a timeout. By the clock it ends too,
     which is none: what others run beside it is not held against it.

@@ -28,6 +28,9 @@ SPARE = 2
 """Idle workers beyond the slots: who finds all slots taken by long statements need not wait for a
 process to start."""
 _LOWER_AFTER_S = 0.25
+_LOWEST, _MILD = 19, 3
+"""Of priorities (nice). Where a priority cannot be raised again: beside one busy process a third of
+a processor is left, at which a statement still has its limit within its time by the clock."""
 _STARTING = 2  # processes that start at once: more would keep the others from the processor
 _RESTOCK_AFTER_S = 0.25
 """What is set aside mostly ends sooner: its worker is the spare one then, and none had to start."""
@@ -42,6 +45,7 @@ class Pool:
         self.limits = limits
         self.replaced = 0
         self.lower_after_s = 0.0
+        self.lowest = _LOWEST
         self.engine_version = ""
         self._size = workers
         self._max_queued = max_queued
@@ -166,6 +170,10 @@ class Pool:
         lease.overdue = True
         self._dispatch()
 
+    def may_spare(self) -> bool:
+        """As many as there are slots: more would take the processor from those that are quick."""
+        return sum(lease.spared for lease in self._leases) < self._size
+
     # -- the queue ---------------------------------------------------------------------------
 
     async def _take(self, wanted: Wanted) -> WorkerProcess:
@@ -245,8 +253,9 @@ class Pool:
         since they may have been cancelled."""
         restored = lease.worker.restore_priority()
         if not restored:
-            # Not allowed here, so each lowered worker has to be replaced: lower fewer.
+            # Not allowed here, so each lowered worker has to be replaced: lower fewer, and less.
             self.lower_after_s = _LOWER_AFTER_S
+            self.lowest = min(_LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + _MILD)
         if lease.clean and not self._closing and restored:
             del self._leases[lease]
             self._free_slot(lease)

@@ -17,7 +17,7 @@ from service.text2sql.compare.rows import Judge
 
 _FIRST_BATCH, _BATCH = 64, 1024
 _TIES_S = 0.02
-"""A statement that takes longer is not run again to look for ties."""
+"""A statement that takes more of the processor is not run again to look for ties."""
 
 
 class Sure(NamedTuple):
@@ -100,7 +100,7 @@ def answer_of(
     run: Run,
     golds: Sequence[Gold],
     connection: Connection,
-    elapsed_s: float,
+    used_s: float,
     diff_rows: int,
     limits: Limits,
 ) -> Frame:
@@ -118,7 +118,7 @@ def answer_of(
     if gold.unsteady:
         flags.append("gold_nondeterministic")
     if matched:
-        flags += _flags_of_match(judged, matched, connection, elapsed_s, limits)
+        flags += _flags_of_match(judged, matched, connection, used_s, limits)
     elif diff_rows:
         answer["diff"] = difference(gold.rows, evidence, run.comparisons[0][1], diff_rows)
     if flags:
@@ -143,7 +143,7 @@ def answer_of_gold(gold: Gold, metrics: Sequence[str]) -> Frame:
 
 
 def _flags_of_match(
-    judged: Judged, matched: Sure, connection: Connection, elapsed_s: float, limits: Limits
+    judged: Judged, matched: Sure, connection: Connection, used_s: float, limits: Limits
 ) -> list[str]:
     flags: list[str] = []
     if not judged.evidence.count:
@@ -151,7 +151,7 @@ def _flags_of_match(
     flags += judged.evidence.flags(matched.gold.rows, by_columns=matched.comparison.by_columns)
     if not judged.volatile and "limit" in judged.sql.lower():
         tied = None
-        if elapsed_s < _TIES_S:
+        if used_s < _TIES_S:
             shape = (judged.evidence.columns, judged.evidence.count)
             tied = limit_cuts_ties(connection, judged.sql, shape, 2 * _TIES_S, limits)
         if tied is False:

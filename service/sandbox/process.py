@@ -15,7 +15,7 @@ import orjson
 
 from service.errors import Unavailable
 from service.sandbox.frames import HEADER, Frame, decode, encode
-from service.sandbox.limits import OUT_OF_MEMORY_EXIT, Limits
+from service.sandbox.limits import OUT_OF_MEMORY_EXIT, STARVED, Limits
 from service.sandbox.progress import Progress, shared_descriptor
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -30,7 +30,6 @@ _STALL_S = 0.25
 _STOPPED = frozenset({"T", "t"})  # by a signal, by a debugger
 _PING_S = 1.0
 _KNOWN = 1024
-_LOWEST_PRIORITY = 19
 _MAX_FRAME_BYTES = 32 * 2**20  # what a worker may have to say, far beyond any honest answer
 # Not SIGBUS: a file that shrinks under a worker that has it mapped ends that way.
 _FAULTS = frozenset(
@@ -60,6 +59,12 @@ class WorkerLate(Exception):
     def __init__(self, *, starved: bool = False) -> None:
         super().__init__("starved" if starved else "late")
         self.starved = starved
+
+    def answer(self, message: str) -> Frame:
+        """In the place of the statement's own: a timeout with that message, or a fault of ours."""
+        if self.starved:
+            return {"status": "infra_error", "message": STARVED}
+        return {"status": "timeout", "message": message}
 
 
 class WorkerProcess:
@@ -147,7 +152,7 @@ class WorkerProcess:
             # It may have answered in time while this event loop was busy with something else.
             return await self._receive(_STALL_S)
         except TimeoutError as error:
-            if _state(self.pid) in _STOPPED:
+            if self.stopped:
                 raise WorkerDied(None) from error
             raise WorkerLate from error
 
@@ -176,10 +181,15 @@ class WorkerProcess:
         except OSError:  # it is gone
             return 0.0
 
-    def lower_priority(self) -> None:
-        """Let every other process go first."""
+    @property
+    def stopped(self) -> bool:
+        """Somebody has stopped it: it does not run until he lets it go on."""
+        return _state(self.pid) in _STOPPED
+
+    def lower_priority(self, nice: int) -> None:
+        """Let other processes go first, with 19 every other."""
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.pid, _LOWEST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, self.pid, nice)
             self._lowered = True
 
     def restore_priority(self) -> bool:

@@ -27,7 +27,7 @@ def limit_cuts_ties(
     columns, rows = shape
     if "limit" not in sql.lower() or _cuts_nothing(sql, rows):
         return False
-    stop_at = time.monotonic() + timeout_s
+    stop_at = time.thread_time() + timeout_s
     probe = tie_probe(sql)
     if probe and (found := _probed(connection, probe, columns, timeout_s)) is not None:
         return found
@@ -37,7 +37,7 @@ def limit_cuts_ties(
     bags = []
     for variant in variants:
         try:
-            bags.append(_bag(connection, variant, stop_at - time.monotonic(), limits))
+            bags.append(_bag(connection, variant, stop_at - time.thread_time(), limits))
         except ENGINE_ERRORS:
             return None
         finally:

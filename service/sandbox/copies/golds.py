@@ -48,12 +48,19 @@ class Golds:
             self._reversed.close()
 
     def answer(self, sql: str, metric: str, timeout_s: float) -> Answer | None:
-        """The gold's answer; None if it fails, or may as well have been another."""
+        """The gold's answer; None if it fails, or may as well have been another.
+
+        Raises Failure for one of ours, which says nothing and is not kept.
+        """
         ordered = _counts_order(metric, sql)
         if (sql, ordered) not in self._kept:
             try:
                 self._kept[sql, ordered] = self._determinate(sql, ordered, timeout_s)
-            except (Failure, sqlite3.Error):
+            except Failure as failure:
+                if failure.status == "infra_error":
+                    raise
+                self._kept[sql, ordered] = None
+            except sqlite3.Error:
                 self._kept[sql, ordered] = None
         return self._kept[sql, ordered]
 
@@ -80,7 +87,9 @@ class Golds:
         for variant in bare_variants(sql) or ():
             try:
                 found = rows_of(self._plain, variant, timeout_s)[0]
-            except Failure:
+            except Failure as failure:
+                if failure.status == "infra_error":
+                    raise
                 return True  # grouped by an alias: only the order of storage can tell
             if not same("bag", answer, found, answer.columns):
                 return False

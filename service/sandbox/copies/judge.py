@@ -102,7 +102,8 @@ class CopyJudge:
                 return answer | {"complete": False}
             try:
                 found = self._instance(task, instance, path, gold, sql)
-            except (sqlite3.Error, OSError, MemoryError):  # evicted, or too large for this worker
+            except (sqlite3.Error, OSError, MemoryError, Failure):
+                # Evicted, too large for this worker, or kept from the processor.
                 answer["complete"] = False
                 continue
             if found is None:
@@ -116,7 +117,10 @@ class CopyJudge:
     def _instance(
         self, task: dict[str, Any], instance: int, path: str, gold: str, sql: str
     ) -> dict[str, Any] | None:
-        """None where nothing can be said, empty where the match holds, else the counterexample."""
+        """None where nothing can be said, empty where the match holds, else the counterexample.
+
+        Raises Failure for one of ours.
+        """
         facts = (self._facts_of(path, gold), self._facts_of(path, sql))
         kind = kind_of(instance)
         if kind.link_nulls and kind.empty < 1 and any(each.not_in for each in facts):
@@ -139,6 +143,8 @@ class CopyJudge:
         try:
             rows, columns = rows_of(copy.predictions, sql, task["timeout_s"])
         except Failure as failure:
+            if failure.status == "infra_error":
+                raise
             return _shown(instance, answer, [], failure) if failure.status in _DISPROVES else None
         if same(task["metric"], answer, rows, columns):
             return {}
