@@ -41,13 +41,6 @@ class Gold:
     """Equal for equal bags of rows; empty where it is not known."""
     determinate: bool | None = None
 
-    @property
-    def lasts(self) -> bool:
-        """False where another look may tell more: a failure of ours, checks without an end."""
-        if self.fault is None:
-            return self.determinate is not None
-        return self.fault != "infra_error"
-
 
 def sound_questions(
     questions: Sequence[Question],
@@ -103,7 +96,7 @@ def _look(questions: Sequence[Question], verifier: VerifierThread, kept: Path | 
     keys = [_key(question, verifier) for question in questions]
     new = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
     found = dict(zip(new, _run(list(new.values()), verifier), strict=True))
-    lasting = {key: gold for key, gold in found.items() if gold.lasts}
+    lasting = {key: gold for key, gold in found.items() if gold.fault != "infra_error"}
     if kept and lasting and is_main():
         _write(kept, known | lasting)
     every = known | found

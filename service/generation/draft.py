@@ -23,7 +23,7 @@ class Checked:
     truncated: bool = False
     elapsed_ms: float = 0.0
     unseen: bool = False
-    """No SQL worker was free in time: nothing is known of the query."""
+    """No SQL worker was free in time, or the sandbox failed: nothing is known of the query."""
 
 
 @dataclass(frozen=True, slots=True)

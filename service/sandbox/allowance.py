@@ -1,7 +1,7 @@
 """The time that an item of a task may take: what it had of the processor decides, not the clock.
 
 An item that had its time limit on the processor is slow. One that did not, and ends by the clock
-since others kept it from the processor (or a disk did), is nobody's fault: it says nothing.
+since others kept it from the processor (other statements too, or a disk), says nothing of itself.
 """
 
 import time
@@ -38,10 +38,12 @@ class Allowance:
         return self._elapsed_s > limit_s
 
     def starves(self, limit_s: float, cpu_s: float) -> bool:
-        """At the pace so far it will not have had its limit when its time by the clock is over."""
-        if self._elapsed_s < max(_SOON_S, _SOON_SHARE * limit_s):
-            return False  # too soon to tell
-        return self.used_s(cpu_s) * by_clock_s(limit_s) < self._elapsed_s * limit_s
+        """At the pace so far it will not have had its limit when its time by the clock is over,
+        which it still can."""
+        used_s, elapsed_s, longest_s = self.used_s(cpu_s), self._elapsed_s, by_clock_s(limit_s)
+        too_soon = elapsed_s < max(_SOON_S, _SOON_SHARE * limit_s)
+        too_late = limit_s - used_s > longest_s - elapsed_s
+        return not (too_soon or too_late) and used_s * longest_s < elapsed_s * limit_s
 
     @property
     def _elapsed_s(self) -> float:

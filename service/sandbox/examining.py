@@ -20,7 +20,7 @@ class Examined:
 
     status: QueryStatus
     elapsed_ms: float = 0.0
-    """Of the processor where `status` is ok, so that it does not depend on what else is running."""
+    """Of the processor, so that it does not depend on what else is running."""
     message: str = ""
     refused: str = ""
     """What the engine would not do, where `status` is forbidden."""

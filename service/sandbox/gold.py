@@ -79,7 +79,7 @@ def run_gold(connection: Connection, sql: str, timeout_s: float, limits: Limits)
     elapsed_s, used_s = time.monotonic() - start, time.thread_time() - start_cpu_s
     volatile = connection.volatile(sql)
     reads = bool(connection.reads)
-    left_s = min(timeout_s - used_s, _TIES_AT_LEAST_S + _TIES_TIMES * used_s)
+    left_s = min(timeout_s - elapsed_s, _TIES_AT_LEAST_S + _TIES_TIMES * used_s)
     shape = (rows.columns, len(rows.rows))
     tied = limit_cuts_ties(connection, sql, shape, left_s, limits)
     return Gold(rows, volatile, tied, reads, elapsed_s * 1000)

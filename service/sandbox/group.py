@@ -167,6 +167,8 @@ class GroupJudge:
         """Every metric of the prediction; the first run decides the status."""
         metrics = dict.fromkeys(self._task.metrics, 0.0)
         answer = self._first_run(sql, metrics)
+        if answer["status"] == "infra_error":
+            return answer
         for run, golds in zip(self._runs[1:], self._golds[1:], strict=True):
             try:
                 if golds:

@@ -18,14 +18,15 @@ class Lender(Protocol):
 
     lower_after_s: float
     """Processor time after which a worker's priority may be lowered at the earliest, seconds."""
-    lowest: int
-    """The priority (nice) that it gets then."""
 
     async def replacement(self, worker: WorkerProcess) -> WorkerProcess:
         """Another worker in the place of this one, which is killed."""
 
     def overdue(self, lease: "Lease") -> None:
         """The lease's statement takes long: others may go first."""
+
+    def low(self) -> int:
+        """The priority (nice) that a worker gets then."""
 
     def may_spare(self) -> bool:
         """Whether one more lease may be spared."""
@@ -44,9 +45,10 @@ class Lease:
         """It has run for longer than its patience: its slot may go to somebody else."""
         self.aside = False
         """It has given its slot to somebody else, and runs on beside the slots."""
+        self.lowered = False
+        """Its worker runs at a low priority."""
         self.spared = False
         """Its statement starved: it has its priority back, and keeps it until it has answered."""
-        self._lowered = False
         self._pool = pool
         self._grace_s = grace_s
         self._wanted = wanted
@@ -89,7 +91,7 @@ class Lease:
         place, allowance = self.place, Allowance(self.worker.cpu_s)
         while True:
             left_s = max(0.0, end - time.monotonic())
-            look_s = _LATER_LOOK_S if self._lowered or self.spared else _LOOK_S
+            look_s = _LATER_LOOK_S if self.lowered or self.spared else _LOOK_S
             frame = await self.worker.receive_within(min(look_s, left_s))
             if frame is not None:
                 return frame
@@ -114,15 +116,15 @@ class Lease:
         if used_s > patience_s and not self.overdue:
             self._pool.overdue(self)
         longest_s = max(_TIMES_PATIENCE * patience_s, self._pool.lower_after_s)
-        if used_s > longest_s and not (self._lowered or self.spared):
-            self.worker.lower_priority(self._pool.lowest)
-            self._lowered = True
+        if used_s > longest_s and not (self.lowered or self.spared):
+            self.worker.lower_priority(self._pool.low())
+            self.lowered = True
 
     def _spare(self) -> None:
         """Give its priority back, so that its time on the processor can tell what it is."""
-        if not self.spared and self._pool.may_spare():
+        if self.lowered and not self.spared and self._pool.may_spare():
             self.spared = True
-            self._lowered = self._lowered and not self.worker.restore_priority()
+            self.lowered = not self.worker.restore_priority()
 
     async def renew(self) -> None:
         """Kill the worker and take a new one; raises Unavailable if none can be started."""
@@ -130,4 +132,4 @@ class Lease:
         self.worker = await self._pool.replacement(self.worker)
         self.worker.learn(self._wanted.keys)
         self.clean = True
-        self.overdue = self.spared = self._lowered = False
+        self.overdue = self.spared = self.lowered = False

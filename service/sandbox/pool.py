@@ -45,7 +45,7 @@ class Pool:
         self.limits = limits
         self.replaced = 0
         self.lower_after_s = 0.0
-        self.lowest = _LOWEST
+        self._raises = True
         self.engine_version = ""
         self._size = workers
         self._max_queued = max_queued
@@ -170,6 +170,14 @@ class Pool:
         lease.overdue = True
         self._dispatch()
 
+    def low(self) -> int:
+        """The priority of the next that is lowered: mild for as many as there are slots where it
+        could not be raised again, since they may starve."""
+        lowered = sum(lease.lowered for lease in self._leases)
+        if self._raises or lowered >= self._size:
+            return _LOWEST
+        return min(_LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + _MILD)
+
     def may_spare(self) -> bool:
         """As many as there are slots: more would take the processor from those that are quick."""
         return sum(lease.spared for lease in self._leases) < self._size
@@ -251,11 +259,12 @@ class Pool:
     def _end(self, lease: Lease) -> None:
         """Take back what was lent; in the background where that takes time: callers must not wait,
         since they may have been cancelled."""
+        lease.lowered = lease.spared = False
         restored = lease.worker.restore_priority()
         if not restored:
             # Not allowed here, so each lowered worker has to be replaced: lower fewer, and less.
             self.lower_after_s = _LOWER_AFTER_S
-            self.lowest = min(_LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + _MILD)
+            self._raises = False
         if lease.clean and not self._closing and restored:
             del self._leases[lease]
             self._free_slot(lease)
