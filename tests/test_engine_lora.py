@@ -82,7 +82,9 @@ def computed(base: Path, adapter: Path, tokens: list[int]) -> list[float]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    from trainer.precision import frozen_dtype
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=frozen_dtype())
     with torch.no_grad():
         logits = PeftModel.from_pretrained(model, adapter)(torch.tensor([tokens])).logits
     logps = logits.float().log_softmax(-1)[0, :-1]

@@ -43,6 +43,15 @@ async def counted(engine: LocalEngine, name: str) -> float:
     return sum(map(float, found))
 
 
+async def at_work(call: asyncio.Task[Completions], began: asyncio.Event) -> None:
+    """Until the call's first piece; fails with what became of it, if that is no piece."""
+    first = asyncio.create_task(began.wait())
+    await asyncio.wait({call, first}, timeout=120, return_when=asyncio.FIRST_COMPLETED)
+    first.cancel()
+    assert began.is_set(), call
+    assert not call.done(), call
+
+
 def texts(answers: Completions) -> list[str]:
     return [choice.text for choice in answers.choices]
 
@@ -126,10 +135,11 @@ def test_cancelling_stops_the_work_in_vllm(real_engine: RealEngine) -> None:
                 on_text=(lambda index, text: began.set()) if streamed else None,
             )
         )
+        if streamed:
+            await at_work(call, began)
         async with asyncio.timeout(60):
-            while streamed and not began.is_set():
-                await began.wait()
             while not await counted(engine, "vllm:num_requests_running"):
+                assert not call.done(), call
                 await asyncio.sleep(0.05)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
@@ -190,11 +200,12 @@ def test_a_hung_engine_is_replaced_and_answers_again(watched: RealEngine) -> Non
 
     async def run() -> None:
         assert engine.pid
-        # A greeting may be answered between two looks at the metric.
-        waits = asyncio.create_task(engine.complete(ask("Count to a million."), STORIES))
-        async with asyncio.timeout(60):
-            while not await counted(engine, "vllm:num_requests_running"):
-                await asyncio.sleep(0.05)
+        began = asyncio.Event()
+        call = engine.complete(
+            ask("Count to a million."), STORIES, on_text=lambda index, text: began.set()
+        )
+        waits = asyncio.create_task(call)
+        await at_work(waits, began)
         os.killpg(engine.pid, signal.SIGSTOP)
         await until(engine, "starting", 120)
         with pytest.raises(EngineUnavailable) as told:

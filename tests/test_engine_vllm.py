@@ -45,6 +45,13 @@ def test_the_cpu_build_finds_prompts_again_in_small_blocks() -> None:
     assert line[line.index("--block-size") + 1] == "32"
 
 
+@pytest.mark.parametrize(("bf16", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_the_cpu_build_computes_in_what_the_processor_multiplies(bf16: bool, dtype: str) -> None:
+    line = command("python", options(bf16=bf16), MODEL, 1)
+    assert line[line.index("--dtype") + 1] == dtype
+    assert "--dtype" not in command("python", options(build="gpu", bf16=bf16), MODEL, 1)
+
+
 def test_the_server_tells_what_it_found_in_its_cache() -> None:
     assert "--enable-prompt-tokens-details" in command("python", options(build="gpu"), MODEL, 1)
 

@@ -24,6 +24,7 @@ BELOW = (
     "service.jobs.rundir",
     "service.jobs.driver",
     "service.jobs.verdict_url",
+    "service.processor",
     "service",
 )
 OVER_HTTP = ("trainer.remote_verdicts", "service.client")

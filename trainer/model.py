@@ -11,6 +11,7 @@ from service.errors import InvalidRequest, ModelUnavailable
 from service.jobs.spec import Hyperparameters
 from trainer.batching import Shape
 from trainer.dataset import CountTokens, Messages
+from trainer.precision import frozen_dtype
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -75,32 +76,32 @@ def load_policy(folder: Path, adapter: Path | None, lora: Any) -> tuple[Any, Any
     """The model to train, and what TRL shall still put on it: a new adapter, or nothing.
 
     `adapter` is a checkpoint of an earlier stage, an adapter if `lora` is one and else full
-    weights. Frozen weights under an adapter are in bf16. Weights that are trained stay in fp32:
-    bf16 has 8 bits of precision, and steps as small as a learning rate of 1e-5 makes them would be
-    rounded away.
+    weights. Frozen weights under an adapter are of `frozen_dtype`. Weights that are trained stay in
+    fp32: bf16 has 8 bits of precision, and steps as small as a learning rate of 1e-5 makes them
+    would be rounded away.
     """
     if lora is None:
         whole = _load(adapter or folder, torch.float32)
         whole.config._name_or_path = str(folder)  # Where TRL finds what the KL penalty refers to.
         return whole, None
-    model = _load(folder, torch.bfloat16)
+    model = _load(folder, frozen_dtype())
     if adapter is None:
         return model, lora
     return PeftModel.from_pretrained(model, adapter, is_trainable=True), None
 
 
 def load_checkpoint(base: Path, checkpoint: Path | None) -> Any:
-    """A model to ask, not to train: the base, or what a checkpoint made of it, in bf16.
+    """A model to ask, not to train: the base, or what a checkpoint made of it, in `frozen_dtype`.
 
     A checkpoint is an adapter, which stays beside the base weights (as it was trained: merged into
     bf16 it would be rounded), or all weights. Raises ModelUnavailable.
     """
     if checkpoint is None or (checkpoint / "adapter_config.json").is_file():
         _check_folder(base)
-        model = _load(base, torch.bfloat16)
+        model = _load(base, frozen_dtype())
         return (PeftModel.from_pretrained(model, checkpoint) if checkpoint else model).eval()
     _check_folder(checkpoint)
-    return _load(checkpoint, torch.bfloat16).eval()
+    return _load(checkpoint, frozen_dtype()).eval()
 
 
 def _load(folder: Path, dtype: torch.dtype) -> Any:

@@ -16,6 +16,7 @@ from service.engine.vllm import AdapterRoom, VllmOptions, installed_build
 from service.errors import ModelUnavailable, SettingsError
 from service.models.adapters import any_registered
 from service.models.registry import ServedModel, tokenizer_path
+from service.processor import multiplies_bf16
 from service.settings import Settings
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -97,6 +98,7 @@ def _options(settings: Settings) -> VllmOptions:
         cache_dir=settings.home_path / "cache" / "vllm",
         cpus=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
         cpu_quota=_cpu_quota(_CGROUP_QUOTA),
+        bf16=multiplies_bf16(),
         room=_room(settings),
     )
 

@@ -58,6 +58,8 @@ class VllmOptions:
     """Cores this process may run on."""
     cpu_quota: float | None = None
     """Cores' worth of time that the container may use."""
+    bf16: bool = True
+    """The CPU build computes in bf16; else in fp32, for processors that multiply no bf16."""
     room: AdapterRoom | None = None
     """None serves the base model alone."""
 
@@ -141,7 +143,8 @@ def _device(options: VllmOptions) -> list[str]:
     # Only whole blocks of a prompt are found again: of 128 tokens if nothing is said, and 32 is the
     # smallest for which the processor's matrix unit is used.
     memory = ["--kv-cache-memory-bytes", str(options.kv_cache_bytes), "--block-size", "32"]
-    return ["--dtype", "bfloat16", "--enforce-eager", *memory, *_whole_prompts(options)]
+    dtype = "bfloat16" if options.bf16 else "float32"
+    return ["--dtype", dtype, "--enforce-eager", *memory, *_whole_prompts(options)]
 
 
 def _whole_prompts(options: VllmOptions) -> list[str]:

@@ -26,7 +26,7 @@ _LIMITS = (
 
 def loading_section(source: Source, base: PublicBase, *, merged: bool) -> str:
     """Code that loads it, and the prompt it was trained with."""
-    named = {"base": json.dumps(one_line(base.name)), "commit": repr(base.revision)}
+    named = {"base": json.dumps(one_line(base.name)), "commit": _literal(base.revision)}
     program = _MERGED if merged else _ADAPTER.format(**named)
     served = "" if merged else f"\n\nWith VeriSQL serving the same base:\n\n{_SERVED}"
     return (
@@ -135,6 +135,10 @@ def _pair(found: Paired) -> list[str]:
 def _packages(told: object) -> str | None:
     """None of a checkpoint that does not say."""
     return ", ".join(f"{k} {v}" for k, v in told.items()) if isinstance(told, dict) else None
+
+
+def _literal(revision: str | None) -> str:
+    return "None" if revision is None else json.dumps(revision)
 
 
 _ADAPTER = """\

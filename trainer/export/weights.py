@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from trainer.errors import ExportRefused
 from trainer.export.base import PublicBase
 from trainer.export.source import Source
+from trainer.precision import frozen_dtype
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 DType = Literal["bf16", "fp32"]
@@ -58,11 +59,11 @@ def write_merged(source: Source, base_model_path: Path, out: Path) -> None:
     Raises ExportRefused for a weight that is no number.
     """
     if source.is_adapter:
-        model = _load(base_model_path, "fp32")
+        model = _load(base_model_path, torch.float32)
         wrapped = PeftModel.from_pretrained(model, str(source.checkpoint), torch_device="cpu")
         model = wrapped.merge_and_unload()
     else:
-        model = _load(source.checkpoint, "fp32")
+        model = _load(source.checkpoint, torch.float32)
     _check_finite(dict(model.named_parameters()), source)
     model = model.to(torch.bfloat16)
     model.config.dtype = torch.bfloat16
@@ -80,14 +81,14 @@ def copy_tokenizer(base_model_path: Path, out: Path) -> None:
 
 
 def load_exported(base_model_path: Path, out: Path) -> Any:
-    """What was written, read back in bf16 as a server would."""
+    """What was written, read back as a server on this machine would."""
     if (out / CONFIG).is_file():
-        return PeftModel.from_pretrained(_load(base_model_path, "bf16"), str(out)).eval()
-    return _load(out, "bf16").eval()
+        return PeftModel.from_pretrained(_load(base_model_path, frozen_dtype()), str(out)).eval()
+    return _load(out, frozen_dtype()).eval()
 
 
-def _load(folder: Path, dtype: DType) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=_TORCH[dtype], local_files_only=True)
+def _load(folder: Path, dtype: torch.dtype) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
 
 
 def _check_finite(tensors: dict[str, torch.Tensor], source: Source) -> None:

@@ -36,6 +36,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from service.jobs.spec import JobSpec
 from trainer.batching import Batching
+from trainer.precision import computes_in_bf16
 from trainer.scale.options import scale_options
 
 
@@ -66,7 +67,7 @@ def grpo_config(
         seed=spec.seed,
         shuffle_dataset=False,  # dataset.schedule has ordered the rows.
         use_cpu=on_cpu,
-        bf16=on_cpu or torch.cuda.is_bf16_supported(),
+        bf16=computes_in_bf16(),
         logging_steps=1,
         logging_nan_inf_filter=False,  # A loss that is no number must be seen.
         save_strategy="steps",

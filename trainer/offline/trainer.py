@@ -14,6 +14,7 @@ from trainer.canary import CanaryQuestions
 from trainer.checkpoint import CheckpointKeeper
 from trainer.offline.examples import Example
 from trainer.offline.objectives import Objective
+from trainer.precision import computes_in_bf16
 from trainer.progress import Recorder, Row, finite
 from trainer.shared_prompt.scores import score_group
 from trainer.whole_checkpoints import WholeCheckpoints
@@ -76,7 +77,7 @@ def offline_arguments(
         max_steps=steps,
         seed=spec.seed,
         use_cpu=on_cpu,
-        bf16=on_cpu or torch.cuda.is_bf16_supported(),
+        bf16=computes_in_bf16(),
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",
