@@ -8,7 +8,7 @@ from service.processor import multiplies_bf16
 def computes_in_bf16() -> bool:
     """Of the first GPU if there is one, else of the processor."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return multiplies_bf16()
 
 
