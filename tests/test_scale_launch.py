@@ -9,6 +9,7 @@ import pytest
 from service.errors import InvalidRequest
 from service.jobs.rundir import RunDir
 from service.jobs.spec import RunRequest
+from service.processor import multiplies_bf16
 from trainer import presets
 from trainer.scale.__main__ import main
 from trainer.scale.launch import Launch, Node, launch
@@ -52,6 +53,13 @@ def test_each_training_node_knows_its_place_among_24_processes() -> None:
         assert Path(said["config_file"]).name == "fsdp2.yaml"
         assert found.command[-4:] == ["--module", "trainer", "--run-dir", str(RUN)]
         assert found.environment["OMP_NUM_THREADS"] == "12"
+
+
+def test_processors_that_multiply_no_bf16_are_not_told_to() -> None:
+    several = {"cpus": 4, "nodes": 2, "sharding": "ddp"}
+    found = launch(request("laptop-0.5b", resources=several), RUN, Node(0, "node-0"))
+    assert options(found).get("mixed_precision") == (None if multiplies_bf16() else "no")
+    assert "mixed_precision" not in options(launch(request("cluster-32b"), RUN, Node(0, "node-0")))
 
 
 def test_workers_get_more_than_half_a_minute_to_end() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from service.errors import InvalidRequest
 from service.jobs.resources import WAITING_THREADS, Resources
 from service.jobs.spec import RunRequest
+from service.processor import multiplies_bf16
 from trainer.presets import accelerate_file
 
 MAIN_PORT = 29_500
@@ -66,7 +67,13 @@ def _topology(asked: Resources, node: Node) -> list[str]:
         f"--machine_rank={node.rank}",
         f"--main_process_ip={node.main_address}",
         f"--main_process_port={node.main_port}",
+        *_precision(asked),
     ]
+
+
+def _precision(asked: Resources) -> list[str]:
+    """The presets say bf16; a processor that multiplies none takes what precision.py chooses."""
+    return [] if asked.gpus_per_node or multiplies_bf16() else ["--mixed_precision=no"]
 
 
 def _environment(asked: Resources) -> dict[str, str]:
