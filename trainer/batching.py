@@ -7,7 +7,8 @@ _BYTES_PER_SCORE = 6
 """Eager attention keeps a bf16 and an fp32 number for each pair of positions, head and layer."""
 _BYTES_PER_UNIT = 28
 """Kept for the backward pass per token, layer and unit of hidden plus intermediate size, with LoRA
-on every linear layer: fitted to the peak memory of a 135M Llama at 464 and 1,064 tokens."""
+on every linear layer: fitted to the peak memory of a 135M Llama at 464 and 1,064 tokens. In fp32
+throughout (precision.py) it is as much: 1.10 and 3.71 GB were measured, 1.17 and 3.72 estimated."""
 
 
 @dataclass(frozen=True, slots=True)
