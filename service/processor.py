@@ -8,10 +8,9 @@ _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 
 
 def multiplies_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """False on x86 without AVX-512, where PyTorch multiplies bf16 number by number.
+    """False on x86 without AVX-512, where PyTorch has no fast products of bf16 matrices.
 
-    On two cores of an AMD EPYC with AVX2 that is 1.1 GFLOP/s, and 86 in fp32. True where the file
-    does not say.
+    How slow they are tells bench/bf16_products.py. True where the file does not say.
     """
     try:
         lines = cpuinfo.read_text().splitlines()

@@ -11,6 +11,7 @@ import pytest
 
 from bench import (
     attack_load,
+    bf16_products,
     calibrate_confidence,
     figures,
     generate_overhead,
@@ -55,6 +56,13 @@ def test_the_baseline_runs_the_prediction_first_as_bird_does(shop: Path) -> None
     # Both on one connection: what the prediction deletes the gold does not find.
     pairs = [(str(shop), "SELECT * FROM orders", "DELETE FROM orders")]
     assert evaluate(pairs).verdicts == [1]
+
+
+def test_products_are_timed_in_both_types(capsys: pytest.CaptureFixture[str]) -> None:
+    bf16_products.main(["--rounds", "1"])
+    told = capsys.readouterr().out
+    for line in ("forward, bf16", "forward, fp32 / bf16", "backward, fp32", "multiplies_bf16"):
+        assert f"{line}: " in told
 
 
 def test_databases_are_the_same_for_the_same_seed(tmp_path: Path) -> None:

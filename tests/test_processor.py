@@ -1,4 +1,4 @@
-"""bf16 where the processor multiplies it, fp32 where it would be computed number by number."""
+"""bf16 where the processor multiplies it, fp32 where it would be slow."""
 
 import platform
 from pathlib import Path
