@@ -1,12 +1,15 @@
 """Labels by agreement against labels by gold: python -m bench.consensus_labels RUN_DIR
 
-Takes the run folder of a job whose offline stage judged its candidates by gold, and judges the same
-candidates by the agreement of their results (trainer/offline/consensus.py).
+Takes the run folder of a job whose offline stage judged its candidates by gold, and judges the
+same candidates by the agreement of their results (trainer/offline/consensus.py). With
+`--candidates FILE` these go to FILE with their new rewards: as `stages/offline/candidates.jsonl` of
+another run with `offline.labels: consensus`, same seed and data, they are what it trains on, so
+that two runs differ in their labels alone and are sampled once.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +17,8 @@ from typing import Any
 from bench.figures import machine, report
 from service.jobs.rundir import RunDir
 from service.text2sql.evaluation.accuracy import wilson
-from trainer.offline.candidates import Candidates, read_candidates
+from service.text2sql.types import Verdict
+from trainer.offline.candidates import Candidates, append, read_candidates
 from trainer.offline.consensus import agreed
 from trainer.verifier_thread import VerifierThread
 
@@ -36,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     request = run.request()
     found = read_candidates(run.path / "stages" / "offline" / "candidates.jsonl")[: given.questions]
     with VerifierThread(request.data_dirs, workers=2, limits=request.limits) as judge:
-        labels = [both for one in found if (both := _labels(one, judge))]
+        judged = [(one, agreed(one.db_id, _texts(one), judge.verify)) for one in found]
+    if given.candidates:
+        append(given.candidates, [relabelled(one, verdicts) for one, verdicts in judged])
+    labels = [both for one, verdicts in judged if (both := _labels(one, verdicts))]
     figures = measured(labels)
     for name, value in figures.items():
         print(f"{name}: {value}")
@@ -67,15 +74,26 @@ def measured(labels: Sequence[Labels]) -> dict[str, Any]:
     }
 
 
+def relabelled(found: Candidates, verdicts: Sequence[Verdict]) -> Candidates:
+    """The same completions with these verdicts' status and reward; verdicts in their order."""
+    pairs = zip(found.completions, verdicts, strict=True)
+    return replace(
+        found, completions=[replace(c, status=v.status, reward=v.reward) for c, v in pairs]
+    )
+
+
 def _majority_is_right(one: Labels) -> bool:
     return any(gold and said for gold, said in zip(one.gold, one.agreed or [], strict=True))
 
 
-def _labels(one: Candidates, judge: VerifierThread) -> Labels | None:
+def _texts(one: Candidates) -> list[str]:
+    return [completion.text for completion in one.completions]
+
+
+def _labels(one: Candidates, verdicts: Sequence[Verdict]) -> Labels | None:
     gold = [c.reward for c in one.completions]
     if any(reward is None for reward in gold):
         return None
-    verdicts = agreed(one.db_id, [c.text for c in one.completions], judge.verify)
     said = [verdict.reward for verdict in verdicts]
     known = [r for r in said if r is not None]
     return Labels(
@@ -87,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.consensus_labels", description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--questions", type=int, help="only the first so many")
+    parser.add_argument("--candidates", type=Path, help="write them here as agreement judges them")
     parser.add_argument("--output", type=Path)
     return parser
 

@@ -82,13 +82,24 @@ def collect(
         if any((row.question_id, template) not in known for row in batch):
             torch.manual_seed(asking.seed * _SEED_STEP + start)
             found = list(_ask(batch, template, asking))
-            _append(path, [c for c in found if (c.question_id, c.template) not in known])
+            append(path, [c for c in found if (c.question_id, c.template) not in known])
         done(min(start + asking.at_once, len(rows)))
 
 
 def read_candidates(path: Path) -> list[Candidates]:
     """All whole lines of the file; none if it is not there."""
     return [_candidates(line) for line in _whole_lines(path)]
+
+
+def append(path: Path, found: Sequence[Candidates]) -> None:
+    """Whole lines, on disk when it returns; a half line of a crash goes first. Raises OSError."""
+    whole = sum(len(line) for line in _whole_lines(path))
+    with path.open("ab") as file:
+        file.truncate(whole)
+        for one in found:
+            file.write(json.dumps(_line(one), separators=(",", ":")).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _ask(rows: Sequence[Row], template: str, asking: Asking) -> Iterator[Candidates]:
@@ -114,17 +125,6 @@ def _candidate(written: Written, verdict: Verdict) -> Candidate:
         reward=verdict.reward,
         finished=written.finished,
     )
-
-
-def _append(path: Path, found: Sequence[Candidates]) -> None:
-    """Whole lines, on disk before the next batch begins; a half line of a crash goes first."""
-    whole = sum(len(line) for line in _whole_lines(path))
-    with path.open("ab") as file:
-        file.truncate(whole)
-        for one in found:
-            file.write(json.dumps(_line(one), separators=(",", ":")).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _whole_lines(path: Path) -> list[bytes]:
