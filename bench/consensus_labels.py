@@ -2,12 +2,14 @@
 
 Takes the run folder of a job whose offline stage judged its candidates by gold, and judges the
 same candidates by the agreement of their results (trainer/offline/consensus.py). With
-`--candidates FILE` these go to FILE with their new rewards: as `stages/offline/candidates.jsonl` of
-another run with `offline.labels: consensus`, same seed and data, they are what it trains on, so
-that two runs differ in their labels alone and are sampled once.
+`--into RUN_DIR` these go into the folder of another run, with their new rewards, and with the rows
+that the first settled on: if that run has the same seed, template and data and
+`offline.labels: consensus`, it trains on them, so that two runs that are sampled once differ in
+their labels alone.
 """
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from bench.figures import machine, report
 from service.jobs.rundir import RunDir
 from service.text2sql.evaluation.accuracy import wilson
 from service.text2sql.types import Verdict
+from trainer.files import CANDIDATES, ROWS
 from trainer.offline.candidates import Candidates, append, read_candidates
 from trainer.offline.consensus import agreed
 from trainer.verifier_thread import VerifierThread
@@ -38,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = machine()
     run = RunDir(given.run_dir)
     request = run.request()
-    found = read_candidates(run.path / "stages" / "offline" / "candidates.jsonl")[: given.questions]
+    found = read_candidates(_stage(run) / CANDIDATES)[: given.questions]
     with VerifierThread(request.data_dirs, workers=2, limits=request.limits) as judge:
         judged = [(one, agreed(one.db_id, _texts(one), judge.verify)) for one in found]
-    if given.candidates:
-        append(given.candidates, [relabelled(one, verdicts) for one, verdicts in judged])
+    if given.into:
+        hand_over(run, RunDir(given.into), [relabelled(one, said) for one, said in judged])
     labels = [both for one, verdicts in judged if (both := _labels(one, verdicts))]
     figures = measured(labels)
     for name, value in figures.items():
@@ -82,6 +85,18 @@ def relabelled(found: Candidates, verdicts: Sequence[Verdict]) -> Candidates:
     )
 
 
+def hand_over(run: RunDir, other: RunDir, found: Sequence[Candidates]) -> None:
+    """The other run finds these where it would have sampled; it must not have begun."""
+    stage = _stage(other)
+    stage.mkdir(parents=True)
+    shutil.copy(_stage(run) / ROWS, stage / ROWS)
+    append(stage / CANDIDATES, found)
+
+
+def _stage(run: RunDir) -> Path:
+    return run.path / "stages" / "offline"
+
+
 def _majority_is_right(one: Labels) -> bool:
     return any(gold and said for gold, said in zip(one.gold, one.agreed or [], strict=True))
 
@@ -105,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.consensus_labels", description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--questions", type=int, help="only the first so many")
-    parser.add_argument("--candidates", type=Path, help="write them here as agreement judges them")
+    parser.add_argument("--into", type=Path, help="a run that is to train on labels by agreement")
     parser.add_argument("--output", type=Path)
     return parser
 

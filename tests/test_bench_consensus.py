@@ -25,6 +25,7 @@ def run(tmp_path: Path) -> RunDir:
     right = _candidates("right", [(ALL, 1), (ALL, 1), (NAMES, 0)])
     wrong = _candidates("wrong", [(ALL, 1), (NAMES, 0), (NAMES, 0)])
     nobody = _candidates("nobody", [(ALL, 1), (NAMES, 0), (AGES, 0)])
+    (path.parent / "rows.json").write_text('{"ddl": []}')
     append(path, [right, wrong, nobody, _candidates("masked", [(ALL, None), (ALL, None)])])
     return run
 
@@ -37,22 +38,19 @@ def test_agreement_is_counted_against_gold(run: RunDir, capsys: pytest.CaptureFi
     assert (said["precision_of_chosen"], said["recall_of_right"]) == ("0.5", "0.5")
 
 
-def test_the_same_candidates_are_written_as_agreement_judges_them(
+def test_another_run_gets_the_same_candidates_as_agreement_judges_them(
     run: RunDir, tmp_path: Path
 ) -> None:
-    path = tmp_path / "candidates.jsonl"
-    main([str(run.path), "--candidates", str(path)])
-    rewards = {
-        one.question_id: [completion.reward for completion in one.completions]
-        for one in read_candidates(path)
-    }
-    assert rewards == {
+    main([str(run.path), "--into", str(tmp_path / "other")])
+    stage, before = tmp_path / "other" / "stages" / "offline", run.path / "stages" / "offline"
+    found = read_candidates(stage / "candidates.jsonl")
+    assert {one.question_id: [c.reward for c in one.completions] for one in found} == {
         "right": [1, 1, 0],
         "wrong": [0, 1, 1],
         "nobody": [None, None, None],
         "masked": [1, 1],
     }
-    before = read_candidates(run.path / "stages" / "offline" / "candidates.jsonl")
-    assert [[c.tokens for c in one.completions] for one in read_candidates(path)] == [
-        [c.tokens for c in one.completions] for one in before
+    assert [[c.tokens for c in one.completions] for one in found] == [
+        [c.tokens for c in one.completions] for one in read_candidates(before / "candidates.jsonl")
     ]
+    assert (stage / "rows.json").read_bytes() == (before / "rows.json").read_bytes()
