@@ -249,7 +249,7 @@ def test_a_damaged_file_is_an_error_and_leaves_nothing_behind(tmp_path: Path, da
 def test_a_builder_that_takes_too_long_is_stopped_and_leaves_nothing(tmp_path: Path) -> None:
     source = database(tmp_path / "shop.sqlite", SHOP)
     with pytest.raises(Unavailable) as caught:
-        _get(Copies(tmp_path / "kept", timeout_s=0.001), source)
+        _get(Copies(tmp_path / "kept", timeout_s=0.0), source)
     assert caught.value.retry_after_s
     assert list((tmp_path / "kept").iterdir()) == []
 
