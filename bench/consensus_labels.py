@@ -37,7 +37,10 @@ class Labels:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The figures of one run."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.into and _stage(RunDir(given.into)).exists():
+        parser.error(f"--into {given.into}: this run has begun; it must be new")
     facts = machine()
     run = RunDir(given.run_dir)
     request = run.request()

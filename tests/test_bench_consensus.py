@@ -54,3 +54,13 @@ def test_another_run_gets_the_same_candidates_as_agreement_judges_them(
         [c.tokens for c in one.completions] for one in read_candidates(before / "candidates.jsonl")
     ]
     assert (stage / "rows.json").read_bytes() == (before / "rows.json").read_bytes()
+
+
+def test_a_run_that_has_begun_keeps_its_own_candidates(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run.path / "stages" / "offline" / "candidates.jsonl").read_bytes()
+    with pytest.raises(SystemExit):
+        main([str(run.path), "--into", str(run.path)])
+    assert f"--into {run.path}: this run has begun; it must be new" in capsys.readouterr().err
+    assert (run.path / "stages" / "offline" / "candidates.jsonl").read_bytes() == before
